@@ -1,0 +1,31 @@
+"""The index as both sides know it: names, mapping, settings and the rule for document ids.
+
+The operator creates the index, the service writes and searches it. This package is the one
+owner of everything they must agree on, so that neither has to import the other. It is pure:
+standard library only, no I/O.
+"""
+
+from match_index.bodies import (
+    FIELDS,
+    SCHEMA_VERSION,
+    alias_action,
+    index_body,
+    mappings,
+    settings,
+    template_body,
+)
+from match_index.names import MAX_FILEPATH_BYTES, backing_index, document_id, template_name
+
+__all__ = [
+    "FIELDS",
+    "MAX_FILEPATH_BYTES",
+    "SCHEMA_VERSION",
+    "alias_action",
+    "backing_index",
+    "document_id",
+    "index_body",
+    "mappings",
+    "settings",
+    "template_body",
+    "template_name",
+]

@@ -1,0 +1,1 @@
+"""The Match HTTP service: reverse image search over Elasticsearch or an embedded store."""

@@ -1,0 +1,25 @@
+"""Everything the service refuses or cannot do, free of HTTP; ``api/errors.py`` maps it to replies."""
+
+
+class MatchError(Exception):
+    """Base of all; its text is one sentence written for the caller."""
+
+
+class BadRequestError(MatchError):
+    """The request is missing something or holds something that cannot be understood."""
+
+
+class BadImageError(BadRequestError):
+    """The bytes are not an image that can be decoded safely."""
+
+
+class FeaturelessImageError(BadImageError):
+    """The image is flat: its signature is all zero and has no distance to anything."""
+
+
+class FetchError(BadRequestError):
+    """The URL given by the caller could not be fetched."""
+
+
+class StoreUnavailableError(MatchError):
+    """The store cannot be reached or cannot promise its answer; trying again later may help."""

@@ -1,0 +1,40 @@
+"""What the service asks of a store; every store passes tests/contract/test_store.py."""
+
+from typing import Final, Protocol
+
+from match_service.model import Match, Record, Views
+
+DISTANCE_CUTOFF: Final = 0.45
+"""image-match's default: farther images are not matches."""
+
+
+class Store(Protocol):
+    """Signatures by filepath, searchable by distance.
+
+    Methods raise ``StoreUnavailableError`` where the store cannot be reached or cannot
+    promise the answer; an acknowledged ``add`` or ``delete`` is durable and seen by every later call.
+    """
+
+    def add(self, record: Record) -> None:
+        """Keep ``record``, replacing whatever its filepath held, in one atomic step."""
+
+    def delete(self, filepath: str) -> bool:
+        """Forget exactly ``filepath``; whether there was anything to forget."""
+
+    def search(self, views: Views, *, cutoff: float = DISTANCE_CUTOFF) -> list[Match]:
+        """Images nearer than ``cutoff`` to any of the views, nearest first, each once with its best view.
+
+        Equal distances are ordered by filepath, so that an answer never depends on chance.
+        """
+
+    def count(self) -> int:
+        """Number of images."""
+
+    def filepaths(self, offset: int, limit: int) -> list[str]:
+        """A page of all filepaths in code-point order; any offset is allowed."""
+
+    def check(self) -> None:
+        """Return if searches can be answered now, else raise ``StoreUnavailableError``."""
+
+    def close(self) -> None:
+        """Release files and connections; the store is not used afterwards."""
