@@ -1,0 +1,61 @@
+# `make` alone lists what there is. CLUSTER=<kubectl context> uses a cluster of yours instead of the local one.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PY := .venv/bin/python
+LAB := PYTHONPATH=tests/cluster $(PY) -m labcluster
+PYTEST := $(PY) -m pytest
+ARGS ?=
+
+.PHONY: help demo test check unit contract integration e2e bench venv format crd lock \
+  images up status kubeconfig down purge clean
+
+help: ## this list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
+	  /^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ Everything
+demo: venv ## from nothing to a working image search on a local Kubernetes, shown step by step and left running
+	@$(PY) tests/run.py demo
+
+test: venv ## every test: checks, contracts, integration and the user stories on a real Kubernetes
+	@$(PY) tests/run.py test
+
+##@ Parts (ARGS="-k word" goes to pytest)
+check: venv ## lint, types, layer rules and unit tests, in under a minute; needs no cluster
+	@$(PY) tests/run.py check
+unit: venv ## unit tests
+	@$(PYTEST) tests/unit $(ARGS)
+contract: venv ## schema, chart, documents, wire examples, both stores
+	@$(PYTEST) tests/contract $(ARGS)
+integration: venv ## against a real API server and a real Elasticsearch
+	@$(PYTEST) tests/integration $(ARGS)
+e2e: venv ## the user stories, on real pods
+	@$(PYTEST) tests/e2e $(ARGS)
+bench: venv ## measurements against peers, minutes each
+	@$(PY) tests/run.py bench
+
+##@ The local cluster
+up: venv ## start it and build the images
+	@$(LAB) up
+images: up ## build and load the images (the same as up: only what has changed is built)
+status: venv ## what runs
+	@$(LAB) status
+kubeconfig: venv ## where its kubeconfig lies
+	@$(LAB) kubeconfig
+down: venv ## stop it; builds and volumes are kept
+	@$(LAB) down
+purge: venv ## stop it and remove everything it made, builds included
+	@$(LAB) down --purge
+
+##@ Upkeep
+venv: ## the Python environment in .venv
+	@requirements/venv.sh
+format: venv ## format the code and sort its imports
+	@$(PY) -m ruff check --fix-only --quiet && $(PY) -m ruff format
+crd: ## copy the schema into the chart
+	@cp crds/matchclusters.yaml charts/match-operator/files/crd.yaml
+lock: venv ## rewrite requirements/*.txt; ARGS=--upgrade also moves to newer versions
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" requirements/lock.sh $(ARGS)
+clean: ## remove .venv and caches from this folder; the local cluster stays
+	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,151 @@
+"""Runs the stages behind `make demo`, `make test`, `make check` and `make bench`, one after the other.
+
+It exists so that each of these commands is one thing to type, says at every moment what it is doing, and
+closes with the wall time of each stage. Everything it runs can be run alone: it prints the command.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+OUTCOMES = ("failed", "errors", "passed", "skipped")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One command, run in the project's folder with this Python unless it is a tool of the environment."""
+
+    name: str
+    command: tuple[str, ...]
+    tests: bool = False
+
+
+@dataclass
+class Result:
+    """How a stage ended; ``seconds`` of wall time."""
+
+    stage: Stage
+    code: int
+    seconds: float
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+def pytest_stage(folder: str) -> Stage:
+    return Stage(folder, ("-m", "pytest", f"tests/{folder}"), tests=True)
+
+
+CLUSTER = Stage("local cluster", ("-m", "labcluster", "up"))
+CHECK = (
+    Stage("lint", ("-m", "ruff", "check", "--quiet")),
+    Stage("format", ("-m", "ruff", "format", "--check", "--quiet")),
+    Stage("types", ("-m", "mypy", "--no-error-summary")),
+    Stage("layers", ("lint-imports",)),
+    pytest_stage("unit"),
+)
+
+
+def bench_stages() -> tuple[Stage, ...]:
+    """One stage for each bench/*.py that can be run."""
+    scripts = sorted(p for p in (ROOT / "bench").glob("*.py") if "__main__" in p.read_text("utf-8"))
+    return tuple(Stage(p.stem, (f"bench/{p.name}",)) for p in scripts)
+
+
+def stages(what: str) -> tuple[Stage, ...]:
+    """The stages of a command."""
+    if what == "demo":
+        return (CLUSTER, Stage("demo", ("examples/demo.py",)))
+    if what == "check":
+        return CHECK
+    if what == "bench":
+        return bench_stages()
+    return (*CHECK, CLUSTER, *(pytest_stage(name) for name in ("contract", "integration", "e2e")))
+
+
+def counts(report: Path) -> dict[str, int]:
+    """Outcomes in a JUnit file, in pytest's words."""
+    if not report.is_file() or not report.stat().st_size:
+        return {}
+    suites = list(ET.parse(report).getroot().iter("testsuite"))  # noqa: S314  # our own pytest wrote it
+    total = {
+        key: sum(int(s.get(key, 0)) for s in suites) for key in ("tests", "failures", "errors", "skipped")
+    }
+    bad = total["failures"] + total["errors"] + total["skipped"]
+    return {
+        "failed": total["failures"],
+        "errors": total["errors"],
+        "passed": total["tests"] - bad,
+        "skipped": total["skipped"],
+    }
+
+
+def run(stage: Stage) -> Result:
+    """Run one stage with its output on ours."""
+    head, *rest = stage.command
+    tool = Path(sys.executable).parent / head
+    command = [str(tool), *rest] if tool.is_file() else [sys.executable, *stage.command]
+    env = dict(os.environ)
+    env["PYTHONPATH"] = os.pathsep.join([str(ROOT / "tests/cluster"), *filter(None, [env.get("PYTHONPATH")])])
+    print(f"\n=== {stage.name}: {' '.join(stage.command)}", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder, "junit.xml")
+        if stage.tests:
+            command.append(f"--junitxml={report}")
+        started = time.monotonic()
+        code = subprocess.run(command, cwd=ROOT, env=env, check=False).returncode
+        return Result(stage, code, time.monotonic() - started, counts(report))
+
+
+def table(results: list[Result], planned: tuple[Stage, ...]) -> Iterator[str]:
+    """Lines of the closing table."""
+    for result in results:
+        tests = ", ".join(f"{n} {word}" for word, n in result.counts.items() if n)
+        outcome = "ok" if result.code == 0 else f"FAILED (exit code {result.code})"
+        yield f"  {result.stage.name:<14} {result.seconds:>7.1f} s  {outcome}{'  ' + tests if tests else ''}"
+    for stage in planned[len(results) :]:
+        yield f"  {stage.name:<14} {'-':>7}    not run"
+    yield f"  {'all':<14} {sum(r.seconds for r in results):>7.1f} s"
+
+
+def closing(results: list[Result]) -> str:
+    """One last line, as pytest's own, over all stages."""
+    total = {word: sum(r.counts.get(word, 0) for r in results) for word in OUTCOMES}
+    words = ", ".join(f"{n} {word}" for word, n in total.items() if n) or "no tests ran"
+    return f"=== {words} in {sum(r.seconds for r in results):.2f}s ==="
+
+
+def main() -> int:
+    """Run the stages of the command named; stop at the first that fails and return its exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("what", choices=("demo", "test", "check", "bench"))
+    what: str = parser.parse_args().what
+    planned, results = stages(what), list[Result]()
+    for stage in planned:
+        results.append(run(stage))
+        if results[-1].code:
+            break
+    code = results[-1].code if results else 0
+    print("\nWall time of each stage")
+    print("\n".join(table(results, planned)))
+    if code:
+        print(f"\nStopped at {results[-1].stage.name}: its output is above. Nothing after it was run.")
+    elif what == "test":
+        print("\nThe local cluster is left running: `make status` shows it, `make down` stops it.")
+    if what in {"test", "check"}:
+        print(closing(results))
+    return code
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        print("\nInterrupted; what runs is left as it is. `make status` shows it, `make down` stops it.")
+        sys.exit(130)
