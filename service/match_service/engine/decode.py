@@ -1,0 +1,160 @@
+"""Bytes from strangers become pixels here and nowhere else, so every limit on them is set here.
+
+The header is read first, and an image that breaks a limit is refused before a pixel is decoded. What
+comes out is read by regions: most of an image is never turned into an array.
+"""
+
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from match_service.errors import BadImageError
+
+MAX_SIDE: Final = 65_535
+"""Longest side in pixels, as in JPEG; longer images are walls of one line, not pictures."""
+
+# Not in the list: formats that start another program (EPS runs Ghostscript), that only describe
+# drawing commands (WMF, EMF), and containers no photo comes in.
+_WANTED: Final = (
+    "AVIF", "BMP", "DDS", "DIB", "GIF", "ICNS", "ICO", "IM", "JPEG", "JPEG2000", "MSP", "PCX",
+    "PNG", "PPM", "PSD", "QOI", "SGI", "SPIDER", "SUN", "TGA", "TIFF", "WEBP", "XBM", "XPM",
+)  # fmt: skip
+Image.init()
+FORMATS: Final = tuple(name for name in _WANTED if name in Image.OPEN)
+"""Formats that are tried, by Pillow's names: JPEG includes MPO, PPM all of PBM, PGM, PPM, PNM and PFM."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an upload may cost."""
+
+    pixels: int = 100_000_000
+    """Most pixels of an image; decoding takes four bytes for each. Above 178,956,970 Pillow refuses."""
+    data: int = 64 * 1024 * 1024
+    """Most encoded bytes."""
+
+
+DEFAULT_LIMITS: Final = Limits()
+
+
+class Frame:
+    """The first frame of an image as RGB, read by regions.
+
+    Colour follows Pillow's ``convert("RGB")``, as image-match's does: alpha is dropped, EXIF orientation
+    ignored. Conversion is pixel by pixel in every mode, so a region converts as the whole would.
+    """
+
+    def __init__(self, image: Image.Image) -> None:
+        self._image = image
+        self.width, self.height = image.size
+
+    def region(self, top: int, bottom: int, left: int, right: int) -> NDArray[np.uint8]:
+        """Pixels of rows ``top:bottom`` and columns ``left:right``, shape (rows, columns, 3)."""
+        part = self._image.crop((left, top, right, bottom))
+        if part.mode != "RGB":
+            with quiet_pillow():
+                part = part.convert("RGB")
+        return np.asarray(part)
+
+    def rows(self, top: int, bottom: int) -> NDArray[np.uint8]:
+        """Pixels of whole rows ``top:bottom``, shape (rows, width, 3)."""
+        return self.region(top, bottom, 0, self.width)
+
+
+def decode(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Frame:
+    """Decode the first frame of ``data``; ``BadImageError`` says in a sentence what is wrong with it."""
+    _check_size(data, limits)
+    with quiet_pillow():
+        try:
+            image = _open(data, limits)
+            image.load()
+            # A mode that cannot become RGB shows on one pixel as well as on all of them.
+            image.crop((0, 0, 1, 1)).convert("RGB")
+        except BadImageError:
+            raise
+        except Image.DecompressionBombError as error:
+            raise BadImageError("The image has too many pixels to be decoded safely.") from error
+        except UnidentifiedImageError as error:
+            raise BadImageError(
+                "The data is not an image in a format that is read here, such as JPEG, PNG, GIF or WebP."
+            ) from error
+        except MemoryError as error:
+            raise BadImageError("The image is too large to be decoded.") from error
+        except Exception as error:  # codecs raise anything on damaged or hostile bytes
+            raise BadImageError(f"The image cannot be decoded: {_reason(error)}.") from error
+    return Frame(image)
+
+
+def check_header(data: bytes, limits: Limits = DEFAULT_LIMITS) -> None:
+    """Refuse what ``decode`` would refuse by its size alone; an unreadable header passes."""
+    _check_size(data, limits)
+    with quiet_pillow():
+        try:
+            _open(data, limits)
+        except BadImageError:
+            raise
+        except Image.DecompressionBombError as error:
+            raise BadImageError("The image has too many pixels to be decoded safely.") from error
+        except Exception:  # noqa: BLE001 - whoever decodes it says what is wrong
+            return
+
+
+def _check_size(data: bytes, limits: Limits) -> None:
+    if not data:
+        raise BadImageError("The image is empty: it has no bytes.")
+    if len(data) > limits.data:
+        raise BadImageError(f"The image has {len(data):,} bytes; at most {limits.data:,} are allowed.")
+
+
+def _open(data: bytes, limits: Limits) -> Image.Image:
+    image = Image.open(BytesIO(data), formats=FORMATS)
+    width, height = image.size
+    if width * height > limits.pixels:
+        raise BadImageError(
+            f"The image has {width} x {height} pixels; at most {limits.pixels:,} in all are allowed."
+        )
+    if max(width, height) > MAX_SIDE:
+        raise BadImageError(f"The image has {width} x {height} pixels; a side may have {MAX_SIDE:,}.")
+    return image
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split()).rstrip(".")
+    return text if text and "<" not in text else type(error).__name__
+
+
+_quiet_lock = threading.Lock()
+_quiet_users = 0
+_quiet_saved: "warnings.catch_warnings[None] | None" = None
+
+
+@contextmanager
+def quiet_pillow() -> Iterator[None]:
+    """Keep Pillow's warnings about odd files from the log, or from being raised where warnings are errors.
+
+    ``catch_warnings`` alone is not safe in threads: the first to come sets the filter, the last to go
+    restores it.
+    """
+    global _quiet_users, _quiet_saved  # noqa: PLW0603 - the filters they guard are global to the process
+    with _quiet_lock:
+        if _quiet_users == 0:
+            _quiet_saved = warnings.catch_warnings()
+            _quiet_saved.__enter__()
+            warnings.simplefilter("ignore")
+        _quiet_users += 1
+    try:
+        yield
+    finally:
+        with _quiet_lock:
+            _quiet_users -= 1
+            if _quiet_users == 0 and _quiet_saved is not None:
+                _quiet_saved.__exit__(None, None, None)
+                _quiet_saved = None
