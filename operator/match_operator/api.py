@@ -1,0 +1,288 @@
+"""A MatchCluster as the pipeline sees it: frozen, typed, complete.
+
+The API server has applied the schema's defaults and rules before an object arrives here, so there are
+none in this file, save the two that a schema cannot hold: the default node set, and the versions and
+images that were resolved at creation and are kept with the object.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from match_operator import names, quantities
+from match_operator.config import Config
+from match_operator.errors import InvalidSpecError
+
+Json = dict[str, Any]
+
+DEFAULT_NODE_SET: Final[Json] = {
+    "name": "default",
+    "count": 3,
+    "roles": ["master", "data"],
+    "resources": {"requests": {"cpu": "100m", "memory": "2Gi"}, "limits": {"memory": "2Gi"}},
+    "storage": {"size": "20Gi", "className": ""},
+    "config": {},
+    "podTemplate": {},
+}
+"""What the schema makes of ``nodeSets: [{name: default}]``; tests/contract/test_crd.py holds them equal."""
+
+RESERVED_SETTINGS: Final = (
+    "cluster.name",
+    "cluster.initial_master_nodes",
+    "node.name",
+    "node.roles",
+    "network",
+    "discovery",
+    "http.port",
+    "transport.port",
+    "readiness.port",
+    "path",
+    "xpack.security",
+)
+MAX_HEAP_BYTES: Final = 31 * 2**30
+MIN_MEMORY_BYTES: Final = 512 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """spec.index"""
+
+    name: str
+    shards: int
+    replicas: int
+    refresh_interval: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSet:
+    """spec.elasticsearch.nodeSets[]"""
+
+    name: str
+    count: int
+    roles: tuple[str, ...]
+    resources: Json
+    storage_size: str
+    storage_class: str
+    config: Json
+    pod_template: Json
+
+    @property
+    def is_master(self) -> bool:
+        """Whether its nodes vote."""
+        return "master" in self.roles
+
+    @property
+    def is_data(self) -> bool:
+        """Whether its nodes hold shards."""
+        return "data" in self.roles
+
+    @property
+    def heap_bytes(self) -> int:
+        """Half of the memory limit, and below the size where Java's pointers grow."""
+        return min(int(quantities.parse(self.resources["limits"]["memory"])) // 2, MAX_HEAP_BYTES)
+
+
+@dataclass(frozen=True, slots=True)
+class Autoscaling:
+    """spec.api.autoscaling"""
+
+    min: int
+    max: int
+    cpu_percent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """spec.api"""
+
+    replicas: int
+    autoscaling: Autoscaling | None
+    image: str
+    resources: Json
+    workers: int
+    all_orientations: bool
+    pod_template: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What defaults came to when the operator first saw the object."""
+
+    elasticsearch_version: str
+    elasticsearch_image: str
+    api_image: str
+
+    def to_annotation(self) -> str:
+        """Value of the annotation that keeps it."""
+        return json.dumps(
+            {
+                "elasticsearchVersion": self.elasticsearch_version,
+                "elasticsearchImage": self.elasticsearch_image,
+                "apiImage": self.api_image,
+            },
+            sort_keys=True,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MatchCluster:
+    """A MatchCluster whose spec can be built."""
+
+    name: str
+    namespace: str
+    uid: str
+    generation: int
+    paused: bool
+    index: Index
+    node_sets: tuple[NodeSet, ...]
+    api: Api
+    resolved: Resolved
+    annotation: str
+    """The resolved defaults as they are kept now; empty before the first reconcile."""
+
+    @property
+    def nodes(self) -> int:
+        """Elasticsearch nodes wanted."""
+        return sum(node_set.count for node_set in self.node_sets)
+
+    @property
+    def data_nodes(self) -> int:
+        """Elasticsearch nodes wanted that hold shards."""
+        return sum(node_set.count for node_set in self.node_sets if node_set.is_data)
+
+    @property
+    def index_replicas(self) -> int:
+        """Copies of each shard that the data nodes have room for: two copies never share a node."""
+        return min(self.index.replicas, self.data_nodes - 1)
+
+
+def from_body(body: Mapping[str, Any], config: Config) -> MatchCluster:
+    """Parse an object from the API server; raises ``InvalidSpecError`` saying what to change."""
+    metadata, spec = body["metadata"], body.get("spec", {})
+    index, elasticsearch, api = spec["index"], spec["elasticsearch"], spec["api"]
+    annotation = (metadata.get("annotations") or {}).get(names.RESOLVED_ANNOTATION, "")
+    return MatchCluster(
+        name=metadata["name"],
+        namespace=metadata["namespace"],
+        uid=metadata["uid"],
+        generation=metadata.get("generation", 0),
+        paused=spec["paused"],
+        index=Index(index["name"], index["shards"], index["replicas"], index["refreshInterval"]),
+        node_sets=tuple(_node_set(n) for n in elasticsearch.get("nodeSets") or [DEFAULT_NODE_SET]),
+        api=_api(api),
+        resolved=resolve(elasticsearch["version"], elasticsearch["image"], api["image"], annotation, config),
+        annotation=annotation,
+    )
+
+
+def resolve(version: str, image: str, api_image: str, annotation: str, config: Config) -> Resolved:
+    """What the spec says, else what was resolved before, else what this operator would choose.
+
+    The image chosen for a version is kept only as long as the version stays the same. Removing the
+    annotation is how a user asks for this operator's choices.
+    """
+    kept = _kept(annotation)
+    final_version = version or kept.get("elasticsearchVersion") or config.elasticsearch_version
+    kept_image = kept.get("elasticsearchImage") if kept.get("elasticsearchVersion") == final_version else None
+    return Resolved(
+        elasticsearch_version=final_version,
+        elasticsearch_image=image
+        or kept_image
+        or config.elasticsearch_image.replace("{version}", final_version),
+        api_image=api_image or kept.get("apiImage") or config.api_image,
+    )
+
+
+def _kept(annotation: str) -> dict[str, str]:
+    try:
+        kept = json.loads(annotation or "{}")
+    except ValueError:
+        kept = None
+    if not isinstance(kept, dict) or not all(isinstance(value, str) for value in kept.values()):
+        raise InvalidSpecError(
+            f"the annotation {names.RESOLVED_ANNOTATION} is not readable; remove it to have versions and "
+            "images chosen anew, or set them in the spec"
+        )
+    return kept
+
+
+def _api(api: Json) -> Api:
+    scaling = api.get("autoscaling")
+    _check_pod_template("api.podTemplate", api["podTemplate"])
+    _check_resources("api.resources", api["resources"])
+    return Api(
+        replicas=api["replicas"],
+        autoscaling=Autoscaling(scaling["min"], scaling["max"], scaling["cpuPercent"]) if scaling else None,
+        image=api["image"],
+        resources=api["resources"],
+        workers=api["workers"],
+        all_orientations=api["allOrientations"],
+        pod_template=api["podTemplate"],
+    )
+
+
+def _node_set(raw: Json) -> NodeSet:
+    where = f"elasticsearch.nodeSets[{raw['name']}]"
+    config = _flatten(raw["config"])
+    _check_pod_template(f"{where}.podTemplate", raw["podTemplate"])
+    _check_resources(f"{where}.resources", raw["resources"])
+    for key in config:
+        if any(key == reserved or key.startswith(reserved + ".") for reserved in RESERVED_SETTINGS):
+            raise InvalidSpecError(f"{where}.config.{key} is set by the operator; remove it from the spec")
+    if quantities.parse(raw["resources"]["limits"]["memory"]) < MIN_MEMORY_BYTES:
+        raise InvalidSpecError(
+            f"{where}.resources.limits.memory must be at least 512Mi for Elasticsearch to start"
+        )
+    return NodeSet(
+        name=raw["name"],
+        count=raw["count"],
+        roles=tuple(raw["roles"]),
+        resources=raw["resources"],
+        storage_size=str(raw["storage"]["size"]),
+        storage_class=raw["storage"]["className"],
+        config=config,
+        pod_template=raw["podTemplate"],
+    )
+
+
+def _flatten(config: Json, prefix: str = "") -> Json:
+    """Settings by their full dotted name, in which form each can be told from a reserved one."""
+    flat: Json = {}
+    for key, value in config.items():
+        if isinstance(value, dict):
+            flat |= _flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _check_resources(where: str, resources: Json) -> None:
+    for kind in ("requests", "limits"):
+        for name, quantity in resources.get(kind, {}).items():
+            try:
+                quantities.parse(quantity)
+            except ValueError as error:
+                raise InvalidSpecError(f"{where}.{kind}.{name}: {error}") from None
+            limit = resources.get("limits", {}).get(name, quantity)
+            if kind == "requests" and quantities.parse(quantity) > quantities.parse(limit):
+                raise InvalidSpecError(
+                    f"{where}.requests.{name} ({quantity}) must not exceed the limit ({limit})"
+                )
+
+
+def _check_pod_template(where: str, template: Json) -> None:
+    if unknown := set(template) - {"metadata", "spec"}:
+        raise InvalidSpecError(f"{where} may hold metadata and spec only, not {', '.join(sorted(unknown))}")
+    for part in ("metadata", "spec"):
+        if not isinstance(template.get(part, {}), dict):
+            raise InvalidSpecError(f"{where}.{part} must be an object")
+    if unknown := set(template.get("metadata", {})) - {"labels", "annotations"}:
+        raise InvalidSpecError(
+            f"{where}.metadata may hold labels and annotations only, not {', '.join(sorted(unknown))}"
+        )
+    for name in template.get("metadata", {}).get("labels") or {}:
+        if name in (names.CLUSTER_LABEL, names.COMPONENT_LABEL, names.NODE_SET_LABEL):
+            raise InvalidSpecError(
+                f"{where}.metadata.labels.{name} is set by the operator; remove it from the spec"
+            )

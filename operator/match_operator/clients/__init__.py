@@ -1,0 +1,1 @@
+"""The only modules of the operator that open a socket."""

@@ -1,0 +1,193 @@
+"""The Kubernetes API, as far as the operator needs it: list children, apply, delete, say what was done.
+
+Paths are built here rather than discovered, so that starting up costs no request and a call needs no right
+that the role does not name. The transport, its TLS and its renewal of tokens are the official client's.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import urllib3
+from kubernetes.client import ApiClient
+from kubernetes.client.exceptions import ApiException
+from kubernetes.dynamic import DynamicClient
+
+from match_operator import names
+from match_operator.errors import ConflictError, InvalidSpecError, KubernetesError
+from match_operator.observed import Json, Ref, controller_uid
+
+_PREFIXES: Final = {
+    names.KIND: (f"/apis/{names.API_VERSION}", names.PLURAL),
+    "ConfigMap": ("/api/v1", "configmaps"),
+    "Service": ("/api/v1", "services"),
+    "StatefulSet": ("/apis/apps/v1", "statefulsets"),
+    "Deployment": ("/apis/apps/v1", "deployments"),
+    "PodDisruptionBudget": ("/apis/policy/v1", "poddisruptionbudgets"),
+    "HorizontalPodAutoscaler": ("/apis/autoscaling/v2", "horizontalpodautoscalers"),
+    "Pod": ("/api/v1", "pods"),
+    "Event": ("/api/v1", "events"),
+}
+CHILD_KINDS: Final = tuple(kind for kind in _PREFIXES if kind not in (names.KIND, "Event"))
+TIMEOUT: Final = (5.0, 30.0)
+"""Seconds to connect, and to answer."""
+
+
+class Kube:
+    """Reads and writes of one operator; safe to share between threads."""
+
+    def __init__(self, client: ApiClient, component: str = names.MANAGER) -> None:
+        self._dynamic: Any = DynamicClient(client, discoverer=lambda *_: None)  # type: ignore[no-untyped-call]
+        self._component = component
+
+    def clusters(self, namespaces: tuple[str, ...]) -> list[Json]:
+        """Every MatchCluster, or those of some namespaces."""
+        paths = [_path(names.KIND, namespace) for namespace in namespaces or ("",)]
+        return [item for path in paths for item in self._request("get", path)["items"]]
+
+    def cluster(self, namespace: str, name: str) -> Json | None:
+        """One MatchCluster, or None when it is gone."""
+        return self._get(_path(names.KIND, namespace, name))
+
+    def children(self, namespace: str, cluster: str) -> dict[Ref, Json]:
+        """All that carries the label of a cluster, by kind and name."""
+        found: dict[Ref, Json] = {}
+        for kind in CHILD_KINDS:
+            listed = self._request(
+                "get", _path(kind, namespace), label_selector=names.children_selector(cluster)
+            )
+            for item in listed["items"]:
+                item.setdefault("kind", kind)
+                found[kind, item["metadata"]["name"]] = item
+        return found
+
+    def apply(self, item: Json, *, missing: bool) -> None:
+        """Server-side apply; an object believed ``missing`` is never taken from someone else."""
+        metadata = item["metadata"]
+        path = _path(item["kind"], metadata["namespace"], metadata["name"])
+        if missing and (there := self._get(path)):
+            owners = metadata["ownerReferences"]
+            if controller_uid(there) != owners[0]["uid"]:
+                raise InvalidSpecError(
+                    f"{item['kind']} {metadata['name']} exists already and does not belong to this "
+                    "MatchCluster; delete it or give the MatchCluster another name"
+                )
+        self._apply(path, item)
+
+    def annotate(self, cluster: Json, annotations: Mapping[str, str]) -> None:
+        """Set annotations of a MatchCluster, and no other field."""
+        body = _identity(cluster) | {"metadata": {"annotations": dict(annotations)}}
+        metadata = cluster["metadata"]
+        self._apply(_path(names.KIND, metadata["namespace"], metadata["name"]), body)
+
+    def write_status(self, cluster: Json, status: Json) -> None:
+        """Replace the status of a MatchCluster; raises ``ConflictError`` if it changed meanwhile."""
+        metadata = cluster["metadata"]
+        path = _path(names.KIND, metadata["namespace"], metadata["name"]) + "/status"
+        body = [
+            {"op": "test", "path": "/metadata/uid", "value": metadata["uid"]},
+            {"op": "add", "path": "/status", "value": status},
+        ]
+        self._request("patch", path, body=body, content_type="application/json-patch+json")
+
+    def delete(self, item: Json) -> None:
+        """Delete exactly the object that was seen, not one that took its name or changed since."""
+        metadata = item["metadata"]
+        body = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "propagationPolicy": "Background",
+            "preconditions": {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]},
+        }
+        path = _path(item["kind"], metadata["namespace"], metadata["name"])
+        try:
+            self._request("delete", path, body=body)
+        except _NotFoundError:
+            return
+
+    def event(self, cluster: Json, reason: str, message: str, *, warning: bool = False) -> None:
+        """Record a decision where `kubectl describe` shows it."""
+        metadata = cluster["metadata"]
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        body = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"generateName": f"{metadata['name']}-", "namespace": metadata["namespace"]},
+            "involvedObject": {
+                "apiVersion": names.API_VERSION,
+                "kind": names.KIND,
+                "name": metadata["name"],
+                "namespace": metadata["namespace"],
+                "uid": metadata["uid"],
+            },
+            "type": "Warning" if warning else "Normal",
+            "reason": reason,
+            "message": message[:1024],
+            "source": {"component": self._component},
+            "firstTimestamp": now,
+            "lastTimestamp": now,
+            "count": 1,
+        }
+        self._request("post", _path("Event", metadata["namespace"]), body=body)
+
+    def _apply(self, path: str, item: Json) -> None:
+        self._request(
+            "patch",
+            path,
+            body=item,
+            content_type="application/apply-patch+yaml",
+            field_manager=names.MANAGER,
+            force_conflicts=True,
+        )
+
+    def _get(self, path: str) -> Json | None:
+        try:
+            return self._request("get", path)
+        except _NotFoundError:
+            return None
+
+    def _request(self, method: str, path: str, **arguments: Any) -> Json:
+        try:
+            response = self._dynamic.request(
+                method, path, serialize=False, _request_timeout=TIMEOUT, **_fresh(arguments)
+            )
+            answer: Json = json.loads(response.data)
+        except ApiException as error:
+            raise _translate(error, path) from error
+        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            raise KubernetesError(f"the API server did not answer {method} {path}: {error}") from error
+        return answer
+
+
+class _NotFoundError(KubernetesError):
+    """404."""
+
+
+def _fresh(arguments: dict[str, Any]) -> dict[str, Any]:
+    """New containers for each call: the client appends to the ones it is given."""
+    return {"query_params": [], "header_params": {}, **arguments}
+
+
+def _translate(error: ApiException, path: str) -> Exception:
+    try:
+        message = json.loads(error.body or "")["message"]
+    except (TypeError, ValueError, KeyError):
+        message = str(error.reason)
+    if error.status == 404:
+        return _NotFoundError(f"{path}: {message}")
+    if error.status == 409:
+        return ConflictError(f"{path}: {message}")
+    if error.status in (400, 422):
+        return InvalidSpecError(f"the API server refuses what the spec leads to: {message}")
+    return KubernetesError(f"{path}: {error.status} {message}")
+
+
+def _path(kind: str, namespace: str, name: str = "") -> str:
+    prefix, plural = _PREFIXES[kind]
+    scope = f"/namespaces/{namespace}" if namespace else ""
+    return f"{prefix}{scope}/{plural}" + (f"/{name}" if name else "")
+
+
+def _identity(item: Json) -> Json:
+    return {"apiVersion": item["apiVersion"], "kind": item["kind"]}

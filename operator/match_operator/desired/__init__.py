@@ -1,0 +1,41 @@
+"""Every Kubernetes object a MatchCluster should have, as plain dicts. Pure: no I/O, clock or chance."""
+
+import hashlib
+import json
+from typing import Any
+
+from match_operator import names
+from match_operator.api import MatchCluster
+from match_operator.desired import api, elasticsearch
+
+Json = dict[str, Any]
+
+
+def build(cluster: MatchCluster, initial_masters: tuple[str, ...]) -> list[Json]:
+    """The objects in the order in which they are applied.
+
+    ``initial_masters`` are the nodes that may form a new Elasticsearch cluster; empty once one has formed.
+    """
+    objects = [*elasticsearch.build(cluster, initial_masters), *api.build(cluster)]
+    return [_finish(cluster, item) for item in objects]
+
+
+def _finish(cluster: MatchCluster, item: Json) -> Json:
+    """Add namespace, owner, and the fingerprint that tells a dropped field from a foreign one."""
+    metadata = item["metadata"] | {
+        "namespace": cluster.namespace,
+        "ownerReferences": [
+            {
+                "apiVersion": names.API_VERSION,
+                "kind": names.KIND,
+                "name": cluster.name,
+                "uid": cluster.uid,
+                "controller": True,
+            }
+        ],
+    }
+    fingerprint = hashlib.sha256(
+        json.dumps(item | {"metadata": metadata}, sort_keys=True).encode()
+    ).hexdigest()
+    annotations = metadata.get("annotations", {}) | {names.APPLIED_ANNOTATION: fingerprint[:16]}
+    return item | {"metadata": metadata | {"annotations": annotations}}

@@ -1,0 +1,115 @@
+"""Deployment, Service, disruption budget and autoscaler of the Match API."""
+
+from typing import Any
+
+from match_operator import names
+from match_operator.api import MatchCluster
+from match_operator.desired import pod
+
+Json = dict[str, Any]
+
+
+def build(cluster: MatchCluster) -> list[Json]:
+    """All objects of the API, in apply order."""
+    component = names.API
+    objects = [
+        pod.service(
+            cluster.name,
+            component,
+            names.api(cluster.name),
+            [pod.port("http", names.API_SERVICE_PORT, "http")],
+        ),
+        deployment(cluster),
+        pod.disruption_budget(cluster.name, component, names.api(cluster.name)),
+    ]
+    if cluster.api.autoscaling:
+        objects.append(autoscaler(cluster))
+    return objects
+
+
+def deployment(cluster: MatchCluster) -> Json:
+    """The API's pods; a rollout starts a new one before it stops an old one."""
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": names.api(cluster.name), "labels": names.labels(cluster.name, names.API)},
+        "spec": {
+            "replicas": cluster.api.replicas,
+            "selector": {"matchLabels": names.selector(cluster.name, names.API)},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+            "template": _pod_template(cluster),
+        },
+    }
+
+
+def autoscaler(cluster: MatchCluster) -> Json:
+    """HorizontalPodAutoscaler on the MatchCluster's own scale subresource.
+
+    spec.api.replicas stays the one place that says how many pods there are.
+    """
+    scaling = cluster.api.autoscaling
+    assert scaling is not None  # noqa: S101 - narrows the type; build() asks only when it is set
+    return {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": names.api(cluster.name), "labels": names.labels(cluster.name, names.API)},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": names.API_VERSION, "kind": names.KIND, "name": cluster.name},
+            "minReplicas": scaling.min,
+            "maxReplicas": scaling.max,
+            "metrics": [
+                {
+                    "type": "Resource",
+                    "resource": {
+                        "name": "cpu",
+                        "target": {"type": "Utilization", "averageUtilization": scaling.cpu_percent},
+                    },
+                }
+            ],
+        },
+    }
+
+
+def _pod_template(cluster: MatchCluster) -> Json:
+    template = {
+        "metadata": {"labels": names.labels(cluster.name, names.API)},
+        "spec": {
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "terminationGracePeriodSeconds": 60,
+            "securityContext": pod.restricted_pod(),
+            "affinity": pod.spread(cluster.name, names.API),
+            "containers": [_container(cluster)],
+            "volumes": [{"name": "tmp", "emptyDir": {}}],
+        },
+    }
+    return pod.with_overrides(template, cluster.api.pod_template, "api.podTemplate")
+
+
+def _container(cluster: MatchCluster) -> Json:
+    env = {
+        "ELASTICSEARCH_URL": names.elasticsearch_url(cluster.name, cluster.namespace),
+        "ELASTICSEARCH_INDEX": cluster.index.name,
+        "ALL_ORIENTATIONS": str(cluster.api.all_orientations).lower(),
+        "MATCH_MANAGE_INDEX": "false",
+        "PORT": str(names.API_PORT),
+        "WORKER_COUNT": str(cluster.api.workers),
+    }
+    return {
+        "name": names.API,
+        "image": cluster.resolved.api_image,
+        "env": [{"name": name, "value": value} for name, value in env.items()],
+        "ports": [{"name": "http", "containerPort": names.API_PORT, "protocol": "TCP"}],
+        "resources": cluster.api.resources,
+        "startupProbe": _probe("/livez", periodSeconds=1, failureThreshold=120),
+        "readinessProbe": _probe("/readyz", periodSeconds=3, failureThreshold=2, timeoutSeconds=3),
+        "livenessProbe": _probe("/livez", periodSeconds=10, failureThreshold=3, timeoutSeconds=5),
+        # New connections stop arriving before the server stops accepting them.
+        "lifecycle": {"preStop": {"exec": {"command": ["sleep", "5"]}}},
+        "securityContext": pod.restricted_container() | {"readOnlyRootFilesystem": True},
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - a volume of the pod's own
+    }
+
+
+def _probe(path: str, **timing: int) -> Json:
+    return {"httpGet": {"path": path, "port": "http"}, **timing}

@@ -1,0 +1,105 @@
+"""The door: the only file that knows kopf. Every event of a MatchCluster or of its children queues one look.
+
+Only ``kopf.on.event`` is used: it writes nothing to the objects. No finalizer can hang a deletion, no
+annotation grows with the spec, and Kubernetes' garbage collector removes the children by their owner.
+"""
+
+import asyncio
+import datetime
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+import kopf
+
+from match_operator import names
+from match_operator.clients.kube import Kube
+from match_operator.config import Config
+from match_operator.errors import OperatorError
+from match_operator.workqueue import WorkQueue
+
+LOG = logging.getLogger(__name__)
+
+CHILDREN: Final = (
+    ("v1", "configmaps"),
+    ("v1", "services"),
+    ("v1", "pods"),
+    ("apps/v1", "statefulsets"),
+    ("apps/v1", "deployments"),
+    ("policy/v1", "poddisruptionbudgets"),
+    ("autoscaling/v2", "horizontalpodautoscalers"),
+)
+TOKEN_LIFE: Final = datetime.timedelta(minutes=10)
+"""A projected service account token is rewritten well before it ends; kopf reads it anew this often."""
+
+
+def register(
+    registry: kopf.OperatorRegistry, queue: WorkQueue, kube: Kube, config: Config, ready: Callable[[], None]
+) -> None:
+    """Wire kopf's events to the queue."""
+
+    @kopf.on.startup(registry=registry)
+    async def start(settings: kopf.OperatorSettings, memo: Any, **_: Any) -> None:
+        settings.scanning.disabled = True
+        settings.posting.enabled = False
+        settings.networking.request_timeout = 60
+        memo.tasks = [
+            asyncio.create_task(queue.run()),
+            asyncio.create_task(_resync(queue, kube, config)),
+        ]
+        ready()
+
+    @kopf.on.cleanup(registry=registry)
+    async def stop(memo: Any, **_: Any) -> None:
+        for task in memo.tasks:
+            task.cancel()
+        await asyncio.gather(*memo.tasks, return_exceptions=True)
+
+    @kopf.on.login(registry=registry)
+    def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+        found = kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+        if found and found.token:
+            # kopf compares with a naive time in UTC.
+            return _expiring(found, datetime.datetime.now(datetime.UTC).replace(tzinfo=None) + TOKEN_LIFE)
+        return found
+
+    @kopf.on.event(names.GROUP, names.VERSION, names.PLURAL, registry=registry)
+    async def cluster_changed(*, namespace: str | None, name: str, **_: Any) -> None:
+        queue.add((namespace or "", name))
+
+    async def child_changed(*, namespace: str | None, labels: kopf.Labels, **_: Any) -> None:
+        queue.add((namespace or "", labels[names.CLUSTER_LABEL]))
+
+    for version, plural in CHILDREN:
+        kopf.on.event(
+            version,
+            plural,
+            registry=registry,
+            id=f"child_changed/{plural}",
+            labels={names.CLUSTER_LABEL: kopf.PRESENT},
+        )(child_changed)
+
+
+def _expiring(found: kopf.ConnectionInfo, expiration: datetime.datetime) -> kopf.ConnectionInfo:
+    return kopf.ConnectionInfo(
+        server=found.server,
+        ca_path=found.ca_path,
+        ca_data=found.ca_data,
+        insecure=found.insecure,
+        token=found.token,
+        scheme=found.scheme,
+        default_namespace=found.default_namespace,
+        priority=found.priority,
+        expiration=expiration,
+    )
+
+
+async def _resync(queue: WorkQueue, kube: Kube, config: Config) -> None:
+    """Queue every MatchCluster now and then, so that a lost event or a dead watch costs time, not truth."""
+    while True:
+        try:
+            for item in await asyncio.to_thread(kube.clusters, config.watch_namespaces):
+                queue.add((item["metadata"]["namespace"], item["metadata"]["name"]))
+        except OperatorError as error:
+            LOG.warning("cannot list MatchClusters: %s", error)
+        await asyncio.sleep(config.resync_seconds * 5)

@@ -1,0 +1,93 @@
+"""Every object name, label, annotation and port, so that no other file spells one."""
+
+from typing import Final
+
+GROUP: Final = "match.dev"
+VERSION: Final = "v1alpha1"
+PLURAL: Final = "matchclusters"
+KIND: Final = "MatchCluster"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+
+MANAGER: Final = "match-operator"
+"""Field manager of every server-side apply, and what ``managed-by`` says."""
+
+CLUSTER_LABEL: Final = f"{GROUP}/cluster"
+NODE_SET_LABEL: Final = f"{GROUP}/node-set"
+COMPONENT_LABEL: Final = "app.kubernetes.io/component"
+REVISION_LABEL: Final = "controller-revision-hash"
+
+RESOLVED_ANNOTATION: Final = f"{GROUP}/resolved"
+APPLIED_ANNOTATION: Final = f"{GROUP}/applied"
+CONFIG_ANNOTATION: Final = f"{GROUP}/config"
+
+HTTP_PORT: Final = 9200
+TRANSPORT_PORT: Final = 9300
+READINESS_PORT: Final = 8080
+API_PORT: Final = 8080
+API_SERVICE_PORT: Final = 80
+
+DATA_VOLUME: Final = "data"
+CONFIG_KEY: Final = "elasticsearch.yml"
+ELASTICSEARCH: Final = "elasticsearch"
+API: Final = "api"
+
+
+def labels(cluster: str, component: str) -> dict[str, str]:
+    """Labels of every child; the first two alone select it."""
+    return {
+        CLUSTER_LABEL: cluster,
+        COMPONENT_LABEL: component,
+        "app.kubernetes.io/name": "match",
+        "app.kubernetes.io/instance": cluster,
+        "app.kubernetes.io/managed-by": MANAGER,
+    }
+
+
+def selector(cluster: str, component: str) -> dict[str, str]:
+    """Labels that select the pods of a component; immutable once in use."""
+    return {CLUSTER_LABEL: cluster, COMPONENT_LABEL: component}
+
+
+def children_selector(cluster: str) -> str:
+    """Label selector, in the form of a query, for every child of a cluster."""
+    return f"{CLUSTER_LABEL}={cluster}"
+
+
+def node_set(cluster: str, name: str) -> str:
+    """StatefulSet and ConfigMap of a node set."""
+    return f"{cluster}-es-{name}"
+
+
+def node(cluster: str, node_set_name: str, ordinal: int) -> str:
+    """Pod of a node set, and the name of the node in Elasticsearch."""
+    return f"{node_set(cluster, node_set_name)}-{ordinal}"
+
+
+def elasticsearch_http(cluster: str) -> str:
+    """Service of Elasticsearch's HTTP API."""
+    return f"{cluster}-es-http"
+
+
+def elasticsearch_nodes(cluster: str) -> str:
+    """Headless Service through which the nodes find one another, ready or not."""
+    return f"{cluster}-es-nodes"
+
+
+def elasticsearch_pdb(cluster: str) -> str:
+    """PodDisruptionBudget over all nodes."""
+    return f"{cluster}-es"
+
+
+def api(cluster: str) -> str:
+    """Deployment, Service, PodDisruptionBudget and autoscaler of the API."""
+    return f"{cluster}-api"
+
+
+def elasticsearch_url(cluster: str, namespace: str) -> str:
+    """Address of Elasticsearch inside the Kubernetes cluster."""
+    return f"http://{elasticsearch_http(cluster)}.{namespace}.svc:{HTTP_PORT}"
+
+
+def api_url(cluster: str, namespace: str) -> str:
+    """Address of the API inside the Kubernetes cluster."""
+    return f"http://{api(cluster)}.{namespace}.svc"

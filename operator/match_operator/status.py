@@ -1,0 +1,272 @@
+"""The status of a MatchCluster: what is, what is being done, and in one sentence why it is not finished.
+
+Pure. The clock is an argument; the status written before supplies what only history knows: since when a
+condition holds, and whether the cluster was ever complete.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from match_operator import names, observed
+from match_operator.api import MatchCluster
+from match_operator.observed import Observed
+from match_operator.plan import Plan, version
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """How one part of the cluster is."""
+
+    serving: bool
+    complete: bool
+    reason: str
+    message: str
+
+
+def make(cluster: MatchCluster, seen: Observed, plan: Plan, now: datetime) -> Json:
+    """Status of a cluster whose spec can be built."""
+    parts = {
+        "Elasticsearch": _elasticsearch(cluster, seen),
+        "Index": _index(cluster, seen, plan),
+        "Api": _api(cluster, seen),
+    }
+    complete = all(part.complete for part in parts.values()) and not plan.steps and not plan.waiting_for
+    serving = all(part.serving for part in parts.values())
+    was_ready = _holds(seen.status, "Ready")
+    ready = serving and (complete or was_ready)
+    phase = _phase(cluster, plan, complete=complete, serving=serving, seen=seen)
+    unfinished = next((part for part in parts.values() if not part.complete), None)
+    waiting_for = "" if complete else (unfinished.message if unfinished else plan.waiting_for)
+    if plan.waiting_for and not (unfinished and not unfinished.serving):
+        waiting_for = f"waiting for {plan.waiting_for}"
+    what = {"Creating": "Creating", "Updating": "Updating", "Degraded": "Recovering"}.get(phase, "")
+    verdicts = [
+        (
+            "Ready",
+            ready,
+            phase if not ready else "Serving",
+            _ready_message(cluster, ready, plan, waiting_for),
+        ),
+        ("Reconciling", bool(what), what or "Settled", waiting_for or "everything is as the spec says"),
+        _stalled(plan),
+        *((f"{name}Ready", part.serving, part.reason, part.message) for name, part in parts.items()),
+    ]
+    status: Json = {
+        "observedGeneration": cluster.generation,
+        "phase": phase,
+        "selector": ",".join(f"{k}={v}" for k, v in names.selector(cluster.name, names.API).items()),
+        "conditions": _conditions(verdicts, cluster.generation, seen.status, now),
+        "elasticsearch": _elasticsearch_numbers(cluster, seen),
+        "index": _index_numbers(cluster, seen),
+        "api": _api_numbers(cluster, seen),
+    }
+    if what:
+        status["operation"] = _operation(what, waiting_for or "the objects just written", seen.status, now)
+    return status
+
+
+def invalid(body: Json, message: str, now: datetime) -> Json:
+    """Status of an object whose spec cannot be built; what runs already goes on running."""
+    before = dict(body.get("status") or {})
+    generation = body["metadata"].get("generation", 0)
+    verdicts = [
+        ("Ready", _holds(before, "Ready"), "InvalidSpec", message),
+        ("Reconciling", False, "InvalidSpec", message),
+        ("Stalled", True, "InvalidSpec", message),
+    ]
+    kept = [c for c in before.get("conditions", []) if c["type"] not in {v[0] for v in verdicts}]
+    before.pop("operation", None)
+    return before | {
+        "observedGeneration": generation,
+        "phase": "Invalid",
+        "conditions": [*_conditions(verdicts, generation, before, now), *kept],
+    }
+
+
+def differs(new: Json, old: Json, *, count_is_due: bool) -> bool:
+    """Whether a status is worth writing. The number of images alone is, but only when due."""
+
+    def essence(status: Json) -> Json:
+        index = status.get("index", {})
+        kept = index if count_is_due else {k: v for k, v in index.items() if k != "documents"}
+        return status | {"index": kept}
+
+    return essence(new) != essence(old)
+
+
+def _phase(cluster: MatchCluster, plan: Plan, *, complete: bool, serving: bool, seen: Observed) -> str:
+    if cluster.paused:
+        return "Paused"
+    if plan.problems:
+        return "Stalled"
+    if complete:
+        return "Ready"
+    if not _was_complete(seen.status):
+        return "Creating"
+    changed = (
+        seen.status.get("observedGeneration") != cluster.generation or seen.status.get("phase") == "Updating"
+    )
+    return "Updating" if serving and (changed or plan.steps or plan.waiting_for) else "Degraded"
+
+
+def _was_complete(before: Json) -> bool:
+    """Whether the cluster was ever whole: only then does a missing part mean loss."""
+    return before.get("phase") in ("Ready", "Updating", "Degraded") or _holds(before, "Ready")
+
+
+def _holds(status: Json, condition: str) -> bool:
+    return any(c["type"] == condition and c["status"] == "True" for c in status.get("conditions", []))
+
+
+def _ready_message(cluster: MatchCluster, ready: bool, plan: Plan, waiting_for: str) -> str:
+    if plan.problems:
+        return plan.problems[0].message
+    if ready:
+        return f"images can be added and searched at {names.api_url(cluster.name, cluster.namespace)}"
+    return waiting_for or "the objects were just written"
+
+
+def _stalled(plan: Plan) -> tuple[str, bool, str, str]:
+    if plan.problems:
+        return ("Stalled", True, plan.problems[0].reason, "; ".join(p.message for p in plan.problems))
+    return ("Stalled", False, "Progressing", "nothing stands in the way")
+
+
+def _conditions(
+    verdicts: list[tuple[str, bool, str, str]], generation: int, before: Json, now: datetime
+) -> list[Json]:
+    earlier = {c["type"]: c for c in before.get("conditions", [])}
+    conditions = []
+    for kind, holds, reason, message in verdicts:
+        status = str(holds)
+        last = earlier.get(kind, {})
+        since = last.get("lastTransitionTime") if last.get("status") == status else None
+        conditions.append(
+            {
+                "type": kind,
+                "status": status,
+                "reason": reason,
+                "message": message,
+                "observedGeneration": generation,
+                "lastTransitionTime": since or _time(now),
+            }
+        )
+    return conditions
+
+
+def _operation(what: str, waiting_for: str, before: Json, now: datetime) -> Json:
+    last = before.get("operation") or {}
+    since = last.get("since") if last.get("what") == what else None
+    return {"what": what, "since": since or _time(now), "waitingFor": waiting_for}
+
+
+def _time(now: datetime) -> str:
+    return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _elasticsearch(cluster: MatchCluster, seen: Observed) -> Part:
+    pods = seen.pods(names.ELASTICSEARCH)
+    ready = sum(observed.is_ready(pod) for pod in pods)
+    health = seen.elastic.health if seen.elastic else "unknown"
+    serving = health in ("green", "yellow")
+    summary = f"{ready} of {cluster.nodes} Elasticsearch nodes are ready and its health is {health}"
+    if ready < cluster.nodes:
+        return Part(serving, False, "NodesNotReady", summary + _first_problem(pods))
+    if seen.elastic is None:
+        return Part(False, False, "Unreachable", f"{summary}: {seen.silence}")
+    if health != "green":
+        return Part(serving, False, "HealthNotGreen", summary)
+    return Part(True, True, "Healthy", summary)
+
+
+def _first_problem(pods: list[Json]) -> str:
+    for pod in pods:
+        if not observed.is_ready(pod) and (problem := observed.problem(pod)):
+            return f"; pod {pod['metadata']['name']}: {problem}"
+    return ""
+
+
+def _index(cluster: MatchCluster, seen: Observed, plan: Plan) -> Part:
+    alias = cluster.index.name
+    if seen.elastic is None:
+        return Part(
+            False, False, "Unknown", f"the index {alias} cannot be seen while Elasticsearch does not answer"
+        )
+    if not seen.elastic.indices:
+        return Part(False, False, "Missing", f"the index {alias} is not created yet")
+    if any(problem.reason == "IndexTaken" for problem in plan.problems):
+        return Part(False, False, "Taken", f"{alias} leads to an index that is not this operator's")
+    backing = ", ".join(sorted(seen.elastic.indices))
+    if cluster.index_replicas < cluster.index.replicas:
+        return Part(
+            True,
+            True,
+            "ReplicasClamped",
+            f"the alias {alias} leads to {backing}; index.replicas is {cluster.index.replicas} but "
+            f"{cluster.data_nodes} data nodes have room for {cluster.index_replicas}",
+        )
+    return Part(True, True, "Available", f"the alias {alias} leads to {backing}")
+
+
+def _api(cluster: MatchCluster, seen: Observed) -> Part:
+    live = seen.children.get(("Deployment", names.api(cluster.name)))
+    if live is None:
+        return Part(False, False, "Missing", "the API is not created yet")
+    status, wanted = live.get("status", {}), cluster.api.replicas
+    ready, updated, total = (status.get(k, 0) for k in ("readyReplicas", "updatedReplicas", "replicas"))
+    current = status.get("observedGeneration") == live["metadata"]["generation"]
+    summary = f"{ready} of {wanted} API pods are ready"
+    if wanted == 0:
+        return Part(
+            False, True, "ScaledToZero", "the API is scaled to 0; set api.replicas to 1 or more to serve"
+        )
+    if not current or updated < wanted or total > updated:
+        return Part(
+            ready > 0,
+            False,
+            "RollingOut",
+            f"{summary}, {updated} of them of the current version" + _first_problem(seen.pods(names.API)),
+        )
+    if ready < wanted:
+        return Part(ready > 0, False, "PodsNotReady", summary + _first_problem(seen.pods(names.API)))
+    return Part(True, True, "Available", summary)
+
+
+def _elasticsearch_numbers(cluster: MatchCluster, seen: Observed) -> Json:
+    before = seen.status.get("elasticsearch", {})
+    ready = sum(observed.is_ready(pod) for pod in seen.pods(names.ELASTICSEARCH))
+    numbers = {
+        "health": seen.elastic.health if seen.elastic else "unknown",
+        "nodes": cluster.nodes,
+        "readyNodes": ready,
+        "summary": f"{ready}/{cluster.nodes}",
+    }
+    uuid = (seen.elastic.uuid if seen.elastic else "") or before.get("clusterUUID")
+    # The oldest version speaks for the cluster until the last node has moved on.
+    running = seen.elastic.nodes.values() if seen.elastic else ()
+    oldest = min(running, key=version, default=before.get("version"))
+    return numbers | ({"clusterUUID": uuid} if uuid else {}) | ({"version": oldest} if oldest else {})
+
+
+def _index_numbers(cluster: MatchCluster, seen: Observed) -> Json:
+    if seen.elastic is None or not seen.elastic.indices:
+        return dict(seen.status.get("index", {}))
+    return {
+        "documents": seen.elastic.documents,
+        "backing": sorted(seen.elastic.indices)[-1],
+        "replicas": cluster.index_replicas,
+    }
+
+
+def _api_numbers(cluster: MatchCluster, seen: Observed) -> Json:
+    live = seen.children.get(("Deployment", names.api(cluster.name)), {}).get("status", {})
+    ready = live.get("readyReplicas", 0)
+    return {
+        "replicas": live.get("replicas", 0),
+        "readyReplicas": ready,
+        "summary": f"{ready}/{cluster.api.replicas}",
+        "url": names.api_url(cluster.name, cluster.namespace),
+    }

@@ -1,0 +1,114 @@
+"""A work queue of MatchClusters: many reasons to look become one look, and never two at once at one object.
+
+kopf hands over events; this decides when they are worked on. It exists because kopf's own handlers keep their
+progress in annotations and finalizers of the object, and stop or repeat by rules of their own, while a
+level-triggered reconcile needs only this: a set of keys, each with the time when it is due.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from match_operator import metrics
+from match_operator.errors import ConflictError, OperatorError
+
+LOG = logging.getLogger(__name__)
+
+Key = tuple[str, str]
+Work = Callable[[Key], float | None]
+"""Blocking; returns seconds until the next look, or None to forget the key."""
+
+FIRST_BACKOFF: Final = 1.0
+LAST_BACKOFF: Final = 60.0
+STALL_SECONDS: Final = 300.0
+"""A look that takes longer, or waits longer than it should, means that reconciling has stalled."""
+
+
+@dataclass
+class WorkQueue:
+    """Runs ``work`` for each key when it is due, ``workers`` at a time."""
+
+    work: Work
+    workers: int
+    _due: dict[Key, float] = field(default_factory=dict)
+    _running: dict[Key, float] = field(default_factory=dict)
+    _failures: dict[Key, int] = field(default_factory=dict)
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def add(self, key: Key, delay: float = 0.0) -> None:
+        """Have a look at ``key`` after ``delay`` seconds, or earlier if that was asked for already."""
+        due = asyncio.get_running_loop().time() + delay
+        self._due[key] = min(due, self._due.get(key, due))
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        running: set[asyncio.Task[None]] = set()
+        while True:
+            now = asyncio.get_running_loop().time()
+            for key in self._take(now):
+                task = asyncio.create_task(self._one(key))
+                running.add(task)
+                task.add_done_callback(running.discard)
+            await self._sleep(now)
+
+    def stalled(self, now: float) -> str:
+        """Why reconciling has stalled, by the event loop's clock; empty when it has not."""
+        for key, since in self._running.items():
+            if now - since > STALL_SECONDS:
+                return f"{'/'.join(key)} has been worked on for {now - since:.0f} seconds"
+        for key, due in self._due.items():
+            if key not in self._running and now - due > STALL_SECONDS:
+                return f"{'/'.join(key)} has been waiting for {now - due:.0f} seconds"
+        return ""
+
+    def _take(self, now: float) -> list[Key]:
+        """Keys to begin with now, the longest due first; they count as running from here on."""
+        free = self.workers - len(self._running)
+        due = sorted((t, k) for k, t in self._due.items() if t <= now and k not in self._running)
+        keys = [key for _, key in due[:free]]
+        for key in keys:
+            del self._due[key]
+            self._running[key] = now
+        return keys
+
+    async def _one(self, key: Key) -> None:
+        try:
+            with metrics.reconcile(key):
+                delay = await asyncio.to_thread(self.work, key)
+            self._failures.pop(key, None)
+        except ConflictError as error:
+            LOG.info("%s: %s; looking again", "/".join(key), error)
+            delay = FIRST_BACKOFF
+        except OperatorError as error:
+            delay = self._back_off(key)
+            LOG.warning("%s: %s; looking again in %.0f s", "/".join(key), error, delay)
+        except Exception:
+            delay = self._back_off(key)
+            LOG.exception("%s: looking again in %.0f s", "/".join(key), delay)
+        finally:
+            self._running.pop(key, None)
+        if delay is not None:
+            # Jitter, so that objects made together are not looked at together for ever.
+            self.add(key, delay * random.uniform(0.9, 1.1))  # noqa: S311 - no secret
+        else:
+            metrics.forget(key)
+        self._wake.set()
+
+    def _back_off(self, key: Key) -> float:
+        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        return float(min(FIRST_BACKOFF * 2 ** (failures - 1), LAST_BACKOFF))
+
+    async def _sleep(self, now: float) -> None:
+        """Until something is added, done or due."""
+        waiting = [t for k, t in self._due.items() if k not in self._running]
+        busy = len(self._running) >= self.workers
+        timeout = None if busy or not waiting else max(min(waiting) - now, 0.0)
+        try:
+            await asyncio.wait_for(self._wake.wait(), timeout)
+        except TimeoutError:
+            return
+        self._wake.clear()
