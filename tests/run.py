@@ -39,6 +39,7 @@ class Result:
 
 
 def pytest_stage(folder: str) -> Stage:
+    """All tests of one folder of tests/."""
     return Stage(folder, ("-m", "pytest", f"tests/{folder}"), tests=True)
 
 
