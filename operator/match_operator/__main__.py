@@ -55,7 +55,12 @@ async def _run(settings: Config, api_client: Any) -> None:
             return f"the event loop has not moved for {silence:.0f} seconds"
         return queue.stalled(loop.time())
 
-    health.serve(settings.health_port, settings.metrics_port, problem)
+    try:
+        health.serve(settings.health_port, settings.metrics_port, problem)
+    except OSError as error:
+        sys.exit(
+            f"match-operator: ports {settings.health_port} and {settings.metrics_port} are needed: {error}"
+        )
     registry = kopf.OperatorRegistry()
     handlers.register(registry, queue, kube, settings, lambda: started.append(True))
     pulse = asyncio.create_task(heartbeat())

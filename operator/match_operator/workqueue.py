@@ -21,6 +21,8 @@ Key = tuple[str, str]
 Work = Callable[[Key], float | None]
 """Blocking; returns seconds until the next look, or None to forget the key."""
 
+PAUSE: Final = 0.5
+"""Shortest time between two looks at one object: its own writes come back as events, in bursts."""
 FIRST_BACKOFF: Final = 1.0
 LAST_BACKOFF: Final = 60.0
 STALL_SECONDS: Final = 300.0
@@ -36,11 +38,13 @@ class WorkQueue:
     _due: dict[Key, float] = field(default_factory=dict)
     _running: dict[Key, float] = field(default_factory=dict)
     _failures: dict[Key, int] = field(default_factory=dict)
+    _rested: dict[Key, float] = field(default_factory=dict)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
     def add(self, key: Key, delay: float = 0.0) -> None:
         """Have a look at ``key`` after ``delay`` seconds, or earlier if that was asked for already."""
-        due = asyncio.get_running_loop().time() + delay
+        now = asyncio.get_running_loop().time()
+        due = max(now + delay, self._rested.get(key, now))
         self._due[key] = min(due, self._due.get(key, due))
         self._wake.set()
 
@@ -91,12 +95,20 @@ class WorkQueue:
             LOG.exception("%s: looking again in %.0f s", "/".join(key), delay)
         finally:
             self._running.pop(key, None)
+        self._rest(key)
         if delay is not None:
             # Jitter, so that objects made together are not looked at together for ever.
             self.add(key, delay * random.uniform(0.9, 1.1))  # noqa: S311 - no secret
         else:
+            self._rested.pop(key, None)
             metrics.forget(key)
         self._wake.set()
+
+    def _rest(self, key: Key) -> None:
+        """Not before a pause again, also if an event came during the look."""
+        self._rested[key] = asyncio.get_running_loop().time() + PAUSE
+        if key in self._due:
+            self._due[key] = max(self._due[key], self._rested[key])
 
     def _back_off(self, key: Key) -> float:
         failures = self._failures[key] = self._failures.get(key, 0) + 1

@@ -58,7 +58,8 @@ class Kube:
                 "get", _path(kind, namespace), label_selector=names.children_selector(cluster)
             )
             for item in listed["items"]:
-                item.setdefault("kind", kind)
+                # Items of a list come without the two fields that the list has.
+                item |= {"apiVersion": listed["apiVersion"], "kind": kind}
                 found[kind, item["metadata"]["name"]] = item
         return found
 

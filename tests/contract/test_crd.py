@@ -1,0 +1,82 @@
+"""The schema and the code that reads it agree."""
+
+import dataclasses
+from collections.abc import Iterator
+
+import world
+from match_operator import api
+
+SPEC = world.SCHEMA["properties"]["spec"]
+
+
+def leaves(schema: dict, path: str = "") -> Iterator[tuple[str, dict]]:
+    """Every property of a schema that has none of its own."""
+    for name, part in schema.get("properties", {}).items():
+        here = f"{path}.{name}" if path else name
+        inner = part.get("items", part)
+        if inner.get("properties"):
+            yield from leaves(inner, here)
+        else:
+            yield here, part
+
+
+class Recording(dict):
+    """A dict that remembers the paths that were read."""
+
+    def __init__(self, value: dict, read: set[str], path: str) -> None:
+        super().__init__(value)
+        self.read, self.path = read, path
+
+    def __getitem__(self, key):
+        return self._seen(key, super().__getitem__(key))
+
+    def get(self, key, default=None):
+        return self._seen(key, super().get(key, default))
+
+    def _seen(self, key, value):
+        here = f"{self.path}.{key}" if self.path else key
+        self.read.add(here)
+        if isinstance(value, dict):
+            return Recording(value, self.read, here)
+        if isinstance(value, list):
+            return [Recording(v, self.read, here) if isinstance(v, dict) else v for v in value]
+        return value
+
+
+def test_every_field_of_the_schema_is_read_by_the_operator():
+    full = {"elasticsearch": {"nodeSets": [{"name": "a"}]}, "api": {"autoscaling": {"max": 3}}}
+    body = world.body(full)
+    read: set[str] = set()
+    api.from_body(body | {"spec": Recording(body["spec"], read, "")}, world.CONFIG)
+    opaque = ("requests", "limits")  # read by iterating
+    unread = {path for path, _ in leaves(SPEC) if path not in read and path.rpartition(".")[2] not in opaque}
+    assert unread == set()
+
+
+def test_every_field_explains_itself():
+    for path, part in [*leaves(SPEC), *leaves(world.SCHEMA["properties"]["status"])]:
+        assert part.get("description", "").endswith("."), path
+
+
+def test_a_name_alone_gives_a_complete_spec():
+    assert dataclasses.asdict(world.cluster())["api"]["replicas"] == 2
+
+
+def test_the_default_node_set_is_the_schemas():
+    made = world.defaulted({"name": "default"}, SPEC["properties"]["elasticsearch"]["properties"]["nodeSets"]["items"])
+    assert made == api.DEFAULT_NODE_SET
+
+
+def test_every_rule_says_what_to_do():
+    def rules(schema):
+        if isinstance(schema, dict):
+            yield from schema.get("x-kubernetes-validations", [])
+            for part in schema.values():
+                yield from rules(part)
+        elif isinstance(schema, list):
+            for part in schema:
+                yield from rules(part)
+
+    found = list(rules(world.SCHEMA))
+    assert len(found) >= 10
+    assert all(rule["message"] for rule in found)

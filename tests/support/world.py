@@ -1,0 +1,135 @@
+"""A MatchCluster and its children as a cluster would show them, for the pure parts of the operator."""
+
+import copy
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import match_index
+from match_operator import api, desired, names
+from match_operator.config import Config
+from match_operator.desired import elasticsearch
+from match_operator.observed import Elastic, Observed
+
+Json = dict[str, Any]
+
+CRD: Json = yaml.safe_load((Path(__file__).parents[2] / "crds" / "matchclusters.yaml").read_text())
+SCHEMA: Json = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+CONFIG = Config(
+    elasticsearch_version="8.19.21",
+    elasticsearch_image="elasticsearch:{version}",
+    api_image="match-service:1",
+)
+UID = "11111111-2222-3333-4444-555555555555"
+
+
+def defaulted(value: Any, schema: Json = SCHEMA) -> Any:
+    """``value`` with the schema's defaults, as an API server fills them in."""
+    if isinstance(value, dict):
+        filled = dict(value)
+        for name, part in schema.get("properties", {}).items():
+            if name not in filled and "default" in part:
+                filled[name] = copy.deepcopy(part["default"])
+            if name in filled:
+                filled[name] = defaulted(filled[name], part)
+        return filled
+    if isinstance(value, list):
+        return [defaulted(item, schema.get("items", {})) for item in value]
+    return value
+
+
+def body(spec: Json | None = None, **metadata: Any) -> Json:
+    """A MatchCluster as the API server returns it."""
+    return defaulted(
+        {
+            "apiVersion": names.API_VERSION,
+            "kind": names.KIND,
+            "metadata": {"name": "photos", "namespace": "lab", "uid": UID, "generation": 1} | metadata,
+            "spec": spec or {},
+        }
+    )
+
+
+def cluster(spec: Json | None = None, *, config: Config = CONFIG, **metadata: Any) -> api.MatchCluster:
+    """A parsed MatchCluster."""
+    return api.from_body(body(spec, **metadata), config)
+
+
+def objects(of: api.MatchCluster, *, formed: bool = True) -> list[Json]:
+    """What should exist."""
+    return desired.build(of, () if formed else elasticsearch.initial_masters(of))
+
+
+def pod(name: str, component: str, *, ready: bool = True, revision: str = "r1", **labels: str) -> Json:
+    """A pod as the kubelet reports it."""
+    return {
+        "kind": "Pod",
+        "metadata": {
+            "name": name,
+            "namespace": "lab",
+            "uid": f"uid-{name}",
+            "resourceVersion": "1",
+            "labels": names.selector("photos", component) | {names.REVISION_LABEL: revision} | labels,
+        },
+        "spec": {},
+        "status": {"conditions": [{"type": "Ready", "status": str(ready)}]},
+    }
+
+
+def settled(of: api.MatchCluster, items: list[Json] | None = None) -> dict[tuple[str, str], Json]:
+    """The children of a cluster in which everything has happened that should."""
+    children: dict[tuple[str, str], Json] = {}
+    for item in copy.deepcopy(items or objects(of)):
+        item["metadata"] |= {
+            "generation": 1,
+            "uid": f"uid-{item['metadata']['name']}",
+            "resourceVersion": "1",
+        }
+        if item["kind"] == "StatefulSet":
+            item["status"] = {"observedGeneration": 1, "updateRevision": "r1"}
+        if item["kind"] == "Deployment":
+            count = item["spec"]["replicas"]
+            item["status"] = {"observedGeneration": 1} | dict.fromkeys(
+                ("replicas", "readyReplicas", "updatedReplicas"), count
+            )
+        children[item["kind"], item["metadata"]["name"]] = item
+    for node_set in of.node_sets:
+        for ordinal in range(node_set.count):
+            name = names.node(of.name, node_set.name, ordinal)
+            children["Pod", name] = pod(name, names.ELASTICSEARCH, **{names.NODE_SET_LABEL: node_set.name})
+    return children
+
+
+def elastic(of: api.MatchCluster, **changes: Any) -> Elastic:
+    """An Elasticsearch in which everything has happened that should."""
+    index = of.index
+    answers: Json = {
+        "uuid": "u-1",
+        "health": "green",
+        "moving_shards": 0,
+        "nodes": {
+            names.node(of.name, s.name, i): of.resolved.elasticsearch_version
+            for s in of.node_sets
+            for i in range(s.count)
+        },
+        "template": match_index.template_body(
+            index.name, index.shards, of.index_replicas, index.refresh_interval
+        ),
+        "indices": {match_index.backing_index(index.name): live_index(of)},
+        "documents": 7,
+    }
+    return Elastic(**(answers | changes))
+
+
+def live_index(of: api.MatchCluster, **settings: str) -> Json:
+    """A backing index as Elasticsearch describes it."""
+    body = match_index.settings(of.index.shards, of.index_replicas, of.index.refresh_interval)["index"]
+    return {"settings": {"index": body | settings}, "mappings": match_index.mappings()}
+
+
+def seen(of: api.MatchCluster, *, without: Iterable[tuple[str, str]] = (), **changes: Any) -> Observed:
+    """Everything about a settled cluster, less some children."""
+    children = {ref: item for ref, item in settled(of).items() if ref not in set(without)}
+    return Observed(**({"children": children, "elastic": elastic(of)} | changes))

@@ -1,0 +1,111 @@
+import copy
+
+import pytest
+import yaml
+
+import world
+from match_operator import names
+from match_operator.errors import InvalidSpecError
+
+
+def of_kind(items, kind):
+    return [item for item in items if item["kind"] == kind]
+
+
+def test_everything_of_a_minimal_cluster_is_built_in_order():
+    built = [(i["kind"], i["metadata"]["name"]) for i in world.objects(world.cluster())]
+    assert built == [
+        ("ConfigMap", "photos-es-default"),
+        ("Service", "photos-es-nodes"),
+        ("Service", "photos-es-http"),
+        ("StatefulSet", "photos-es-default"),
+        ("PodDisruptionBudget", "photos-es"),
+        ("Service", "photos-api"),
+        ("Deployment", "photos-api"),
+        ("PodDisruptionBudget", "photos-api"),
+    ]
+
+
+def test_building_twice_gives_the_same_and_changes_nothing():
+    cluster = world.cluster()
+    first = copy.deepcopy(world.objects(cluster))
+    assert world.objects(cluster) == first
+
+
+def test_every_object_is_owned_labelled_and_fingerprinted():
+    for item in world.objects(world.cluster()):
+        metadata = item["metadata"]
+        assert metadata["ownerReferences"][0]["uid"] == world.UID
+        assert metadata["labels"][names.CLUSTER_LABEL] == "photos"
+        assert len(metadata["annotations"][names.APPLIED_ANNOTATION]) == 16
+
+
+def test_only_an_unformed_cluster_names_its_first_masters():
+    cluster = world.cluster()
+
+    def settings(formed):
+        config = of_kind(world.objects(cluster, formed=formed), "ConfigMap")[0]
+        return yaml.safe_load(config["data"][names.CONFIG_KEY])
+
+    assert settings(False)["cluster.initial_master_nodes"] == [f"photos-es-default-{i}" for i in range(3)]
+    assert "cluster.initial_master_nodes" not in settings(True)
+
+
+def test_forming_does_not_change_the_pods():
+    def template(formed):
+        return of_kind(world.objects(world.cluster(), formed=formed), "StatefulSet")[0]["spec"]["template"]
+
+    assert template(True) == template(False)
+
+
+def test_a_changed_setting_changes_the_pods():
+    def template(config):
+        nodes = {"elasticsearch": {"nodeSets": [{"name": "default", "config": config}]}}
+        return of_kind(world.objects(world.cluster(nodes)), "StatefulSet")[0]["spec"]["template"]
+
+    assert template({}) != template({"indices.breaker.total.limit": "80%"})
+
+
+def test_pods_meet_the_restricted_pod_security_standard():
+    for item in world.objects(world.cluster()):
+        if item["kind"] not in ("StatefulSet", "Deployment"):
+            continue
+        spec = item["spec"]["template"]["spec"]
+        assert spec["securityContext"]["runAsNonRoot"]
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert not spec["automountServiceAccountToken"]
+        for container in spec["containers"]:
+            assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+            assert container["securityContext"]["allowPrivilegeEscalation"] is False
+
+
+def test_a_pod_template_adds_without_replacing():
+    template = {"spec": {"nodeSelector": {"disk": "ssd"}, "containers": [{"name": "api", "tty": True}]}}
+    deployment = of_kind(world.objects(world.cluster({"api": {"podTemplate": template}})), "Deployment")[0]
+    spec = deployment["spec"]["template"]["spec"]
+    assert spec["nodeSelector"] == {"disk": "ssd"}
+    assert spec["containers"][0]["tty"]
+    assert spec["containers"][0]["image"] == "match-service:1"
+
+
+@pytest.mark.parametrize("containers", [{"name": "x"}, ["x"], [{"image": "nameless"}]])
+def test_a_malformed_pod_template_is_a_sentence(containers):
+    with pytest.raises(InvalidSpecError, match=r"api\.podTemplate\.spec\.containers must be a list"):
+        world.objects(world.cluster({"api": {"podTemplate": {"spec": {"containers": containers}}}}))
+
+
+def test_an_autoscaler_drives_the_matchcluster_itself():
+    cluster = world.cluster({"api": {"autoscaling": {"max": 5}}})
+    scaler = of_kind(world.objects(cluster), "HorizontalPodAutoscaler")[0]["spec"]
+    assert scaler["scaleTargetRef"] == {
+        "apiVersion": "match.dev/v1alpha1",
+        "kind": "MatchCluster",
+        "name": "photos",
+    }
+    assert (scaler["minReplicas"], scaler["maxReplicas"]) == (2, 5)
+
+
+def test_budgets_let_a_drain_take_one_pod_and_any_broken_one():
+    for budget in of_kind(world.objects(world.cluster()), "PodDisruptionBudget"):
+        assert budget["spec"]["maxUnavailable"] == 1
+        assert budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"

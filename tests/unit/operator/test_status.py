@@ -1,0 +1,163 @@
+from datetime import UTC, datetime, timedelta
+
+import jsonschema
+import pytest
+
+import world
+from match_operator import names, plan, status
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+STATUS_SCHEMA = world.SCHEMA["properties"]["status"]
+
+
+def make(cluster, seen, now=NOW):
+    todo = plan.make(cluster, world.objects(cluster), seen)
+    made = status.make(cluster, seen, todo, now)
+    jsonschema.validate(made, STATUS_SCHEMA | {"additionalProperties": False})
+    return made
+
+
+def of(spec=None, **metadata):
+    kept = world.cluster(spec).resolved.to_annotation()
+    return world.cluster(spec, annotations={names.RESOLVED_ANNOTATION: kept}, **metadata)
+
+
+def condition(made, kind):
+    return next(c for c in made["conditions"] if c["type"] == kind)
+
+
+def verdicts(made):
+    return {c["type"]: c["status"] for c in made["conditions"]}
+
+
+READY = {
+    "Ready": "True", "Reconciling": "False", "Stalled": "False",
+    "ElasticsearchReady": "True", "IndexReady": "True", "ApiReady": "True",
+}  # fmt: skip
+
+
+def test_a_settled_cluster_is_ready_and_waits_for_nothing():
+    made = make(of(), world.seen(of()))
+    assert made["phase"] == "Ready"
+    assert verdicts(made) == READY
+    assert "operation" not in made
+    assert made["elasticsearch"]["summary"] == "3/3"
+    assert made["index"] == {"documents": 7, "backing": "images-000001", "replicas": 1}
+
+
+def test_a_new_cluster_says_which_pod_it_waits_for_and_why():
+    seen = world.seen(of(), elastic=None)
+    pod = seen.children["Pod", "photos-es-default-1"]
+    pod["status"] = {
+        "conditions": [
+            {"type": "PodScheduled", "status": "False", "message": "0/1 nodes: insufficient memory"}
+        ]
+    }
+    made = make(of(), seen)
+    assert made["phase"] == "Creating"
+    assert made["operation"]["waitingFor"] == (
+        "2 of 3 Elasticsearch nodes are ready and its health is unknown; pod photos-es-default-1: "
+        "it cannot be scheduled: 0/1 nodes: insufficient memory"
+    )
+    assert condition(made, "Ready")["message"] == made["operation"]["waitingFor"]
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        (
+            {"state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}},
+            "ImagePullBackOff: no",
+        ),
+        (
+            {
+                "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}},
+                "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}},
+            },
+            "CrashLoopBackOff after exit code 137 (OOMKilled): back-off",
+        ),
+    ],
+)
+def test_the_kubelets_reason_is_passed_on(state, words):
+    seen = world.seen(of())
+    seen.children["Pod", "photos-es-default-0"]["status"] = {"containerStatuses": [state]}
+    assert words in condition(make(of(), seen), "ElasticsearchReady")["message"]
+
+
+def test_ready_stays_true_while_a_change_rolls_out():
+    before = make(of(), world.seen(of()))
+    after = of({"api": {"replicas": 3}}, generation=2)
+    seen = world.seen(of(), status=before)
+    seen.children["Deployment", "photos-api"]["spec"]["replicas"] = 3
+    made = make(after, seen)
+    assert (made["phase"], verdicts(made)["Ready"], verdicts(made)["Reconciling"]) == (
+        "Updating",
+        "True",
+        "True",
+    )
+    assert made["operation"]["waitingFor"] == "2 of 3 API pods are ready, 2 of them of the current version"
+
+
+def test_a_lost_node_is_degraded_and_not_updating():
+    before = make(of(), world.seen(of()))
+    seen = world.seen(of(), without=[("Pod", "photos-es-default-0")], status=before,
+                      elastic=world.elastic(of(), health="yellow"))  # fmt: skip
+    made = make(of(), seen)
+    assert (made["phase"], verdicts(made)["Ready"]) == ("Degraded", "True")
+
+
+def test_a_silent_elasticsearch_is_not_ready():
+    before = make(of(), world.seen(of()))
+    made = make(of(), world.seen(of(), elastic=None, silence="it does not answer", status=before))
+    assert (made["phase"], verdicts(made)["Ready"]) == ("Degraded", "False")
+    assert "it does not answer" in condition(made, "Ready")["message"]
+    assert made["index"]["documents"] == 7
+
+
+def test_a_refused_change_stalls_with_the_way_out_and_keeps_serving():
+    before = make(of(), world.seen(of()))
+    smaller = of({"elasticsearch": {"nodeSets": [{"name": "default", "count": 1}]}}, generation=2)
+    made = make(smaller, world.seen(of(), status=before))
+    assert made["phase"] == "Stalled"
+    assert verdicts(made)["Ready"] == "True"
+    assert "set its count to 3 or more" in condition(made, "Stalled")["message"]
+
+
+def test_clamped_replicas_are_said():
+    one = of({"elasticsearch": {"nodeSets": [{"name": "a", "count": 1}]}})
+    made = make(one, world.seen(one))
+    assert made["phase"] == "Ready"
+    assert condition(made, "IndexReady")["reason"] == "ReplicasClamped"
+
+
+def test_transition_times_move_only_with_the_status():
+    before = make(of(), world.seen(of()))
+    later = make(of(), world.seen(of(), status=before), NOW + timedelta(hours=1))
+    assert later == before
+    silent = make(of(), world.seen(of(), elastic=None, status=before), NOW + timedelta(hours=1))
+    assert condition(silent, "Ready")["lastTransitionTime"] == "2026-01-02T04:04:05Z"
+    assert condition(silent, "Stalled")["lastTransitionTime"] == "2026-01-02T03:04:05Z"
+
+
+def test_an_invalid_spec_says_so_and_leaves_the_rest_of_the_status():
+    before = make(of(), world.seen(of()))
+    body = world.body(generation=2) | {"status": before}
+    made = status.invalid(body, "x must be y", NOW)
+    jsonschema.validate(made, STATUS_SCHEMA)
+    assert made["phase"] == "Invalid"
+    assert made["observedGeneration"] == 2
+    assert verdicts(made) == READY | {"Stalled": "True"}
+    assert condition(made, "Stalled")["message"] == "x must be y"
+    assert made["elasticsearch"] == before["elasticsearch"]
+
+
+def test_a_paused_cluster_says_so():
+    assert make(of({"paused": True}), world.seen(of()))["phase"] == "Paused"
+
+
+def test_a_count_alone_is_written_only_when_due():
+    before = make(of(), world.seen(of()))
+    counted = make(of(), world.seen(of(), elastic=world.elastic(of(), documents=8), status=before))
+    assert not status.differs(counted, before, count_is_due=False)
+    assert status.differs(counted, before, count_is_due=True)
+    assert not status.differs(before, before, count_is_due=True)
