@@ -284,7 +284,7 @@ def search(api: Api) -> None:
     small = coffee.resize((coffee.width * 2 // 5, coffee.height * 2 // 5))
     hit(api, "coffee at 40 % size, JPEG quality 40", jpeg(small, 40), "coffee.png", 70)
     turned = rocket.transpose(Image.Transpose.ROTATE_90).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    hit(api, "rocket turned by 90 degrees and mirrored", jpeg(turned, 90), "rocket.jpg", 70)
+    hit(api, "rocket at 90 degrees and mirrored", jpeg(turned, 90), "rocket.jpg", 70)
     stranger = api.call("POST", "/search", image=photo(STRANGER))
     stranger.line(
         f"search {STRANGER}, never added", "no match" if not stranger.result else str(stranger.result)

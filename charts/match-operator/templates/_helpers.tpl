@@ -48,11 +48,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   verbs: [get, list, watch, patch]
 - apiGroups: [match.dev]
   resources: [matchclusters/status]
-  verbs: [get, patch]
-# Asked for by clusters that check who may hold back an owner's deletion (OwnerReferencesPermissionEnforcement).
-- apiGroups: [match.dev]
-  resources: [matchclusters/finalizers]
-  verbs: [update]
+  verbs: [patch]
 - apiGroups: [apps]
   resources: [deployments, statefulsets]
   verbs: [get, list, watch, create, patch, delete]
@@ -68,11 +64,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 # Elasticsearch pods are replaced one by one, in an order only the operator can know.
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch, delete]
-- apiGroups: [""]
-  resources: [persistentvolumeclaims]
-  verbs: [get, list, watch]
+  verbs: [list, watch, delete]
 - apiGroups: [""]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [create]
 {{- end -}}
