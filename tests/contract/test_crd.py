@@ -2,7 +2,9 @@
 
 import dataclasses
 from collections.abc import Iterator
+from pathlib import Path
 
+import crd_reference
 import world
 from match_operator import api
 
@@ -80,3 +82,8 @@ def test_every_rule_says_what_to_do():
     found = list(rules(world.SCHEMA))
     assert len(found) >= 10
     assert all(rule["message"] for rule in found)
+
+
+def test_the_reference_page_is_made_from_the_schema():
+    made = (Path(__file__).parents[2] / "docs" / "matchcluster.md").read_text()
+    assert made == crd_reference.page(), "run: python tests/support/crd_reference.py > docs/matchcluster.md"

@@ -1,0 +1,39 @@
+"""Story: a settled cluster costs the API server next to nothing."""
+
+import json
+import time
+
+import pytest
+from stories import SYSTEM, Namespace
+
+MINUTE = 60
+WRITES = ("create", "update", "patch", "delete", "deletecollection")
+
+
+def test_a_settled_cluster_costs_no_writes_and_few_reads(photos: Namespace):
+    if photos.lab.audit_log is None:
+        pytest.skip("a cluster of one's own shows no audit log")
+    photos.wait_ready("photos")
+    start = photos.lab.audit_log.stat().st_size
+    time.sleep(MINUTE)  # the quantity is per minute
+    with photos.lab.audit_log.open("rb") as log:
+        log.seek(start)
+        calls = [json.loads(line) for line in log if line.endswith(b"\n")]
+    user = f"system:serviceaccount:{SYSTEM}:"
+    ours = [c for c in calls if c["user"]["username"].startswith(user) and c["stage"] == "ResponseComplete"]
+    writes = [c for c in ours if c["verb"] in WRITES]
+    reads = [c for c in ours if c["verb"] in ("get", "list")]
+    watches = [c for c in ours if c["verb"] == "watch"]
+    print(f"\nper minute: {len(writes)} writes, {len(reads)} reads, {len(watches)} watches renewed; {memory(photos)}")
+    assert [f"{c['verb']} {c['requestURI']}" for c in writes] == []
+    assert len(reads) < 40
+
+
+def memory(photos: Namespace) -> str:
+    """Resident memory of the operator, as its own process metrics say."""
+    pod = photos.lab.kubectl(
+        "-n", SYSTEM, "get", "pod", "-l", "app.kubernetes.io/name=match-operator", "-o", "jsonpath={.items[0].metadata.name}"
+    )
+    script = "import re; print(re.search(r'VmRSS:\\s+(\\d+)', open('/proc/1/status').read())[1])"
+    resident = photos.lab.kubectl("-n", SYSTEM, "exec", pod, "--", "/opt/match/bin/python", "-c", script)
+    return f"operator memory {int(resident) // 1024} MiB"

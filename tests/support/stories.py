@@ -1,0 +1,200 @@
+"""What the user stories do again and again: apply, wait, look, and search without pause."""
+
+import contextlib
+import io
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import requests
+from labcluster.cluster import Cluster
+from PIL import Image
+
+Json = dict[str, Any]
+
+ROOT = Path(__file__).parents[2]
+SYSTEM = "match-e2e-system"
+NAMESPACES = ("match-e2e", "match-e2e-gone")
+RELEASE = "match-e2e"
+READY_SECONDS = 300
+
+
+def install_operator(lab: Cluster) -> None:
+    """The chart of this checkout, watching the stories' namespaces only."""
+    for namespace in (SYSTEM, *NAMESPACES):
+        lab.kubectl("apply", "-f", "-", input=json.dumps(namespace_object(namespace)))
+    lab.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
+    repository, _, tag = lab.images["operator"].rpartition(":")
+    settings = {
+        "crds.install": "false",
+        "image.repository": repository,
+        "image.tag": tag,
+        "watchNamespaces": "{" + ",".join(NAMESPACES) + "}",
+        "defaults.apiImage": lab.images["service"],
+    }
+    if lab.images.get("elasticsearch"):
+        settings["defaults.elasticsearchImage"] = lab.images["elasticsearch"]
+    arguments = [f"--set={key}={value}" for key, value in settings.items()]
+    chart = str(ROOT / "charts" / "match-operator")
+    lab.helm("upgrade", "--install", RELEASE, chart, "-n", SYSTEM, "--wait", "--timeout=3m", *arguments)
+
+
+def namespace_object(name: str) -> Json:
+    """A namespace that admits only pods of the restricted standard."""
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+
+
+def cleanup(lab: Cluster) -> None:
+    """Remove what an earlier run may have left."""
+    lab.kubectl("delete", "namespace", *NAMESPACES, SYSTEM, "--ignore-not-found", "--wait", "--timeout=180s")
+
+
+def small_nodes(count: int, **fields: Any) -> Json:
+    """A spec for a machine that has other things to do as well."""
+    resources = {"requests": {"cpu": "50m", "memory": "1Gi"}, "limits": {"memory": "1Gi"}}
+    node_set = {"name": "default", "count": count, "resources": resources, "storage": {"size": "1Gi"}}
+    return {"elasticsearch": {"nodeSets": [node_set | fields]}, "api": {"workers": 1}}
+
+
+@dataclass
+class Namespace:
+    """kubectl in one namespace."""
+
+    lab: Cluster
+    name: str
+
+    def kubectl(self, *arguments: str, **options: Any) -> str:
+        """Output of a kubectl command."""
+        return self.lab.kubectl("-n", self.name, *arguments, **options)
+
+    def get(self, kind: str, name: str = "", *arguments: str) -> Json:
+        """An object, or a list of them."""
+        found: Json = json.loads(self.kubectl("get", kind, *([name] if name else []), *arguments, "-o", "json"))
+        return found
+
+    def apply(self, name: str, spec: Json) -> None:
+        """Create or change a MatchCluster as `kubectl apply` does."""
+        body = {"apiVersion": "match.dev/v1alpha1", "kind": "MatchCluster", "metadata": {"name": name}, "spec": spec}
+        self.kubectl("apply", "-f", "-", input=json.dumps(body))
+
+    def patch(self, name: str, spec: Json) -> None:
+        """Merge into a MatchCluster's spec."""
+        self.kubectl("patch", "matchcluster", name, "--type=merge", "-p", json.dumps({"spec": spec}))
+
+    def status(self, name: str) -> Json:
+        """A MatchCluster's status; empty before the operator has seen it."""
+        found: Json = self.get("matchcluster", name).get("status", {})
+        return found
+
+    def condition(self, name: str, kind: str) -> Json:
+        """One condition of a MatchCluster."""
+        conditions = self.status(name).get("conditions", [])
+        return next((c for c in conditions if c["type"] == kind), {})
+
+    def wait_ready(self, name: str, seconds: float = READY_SECONDS) -> float:
+        """Wait until the newest spec is in place and serving; seconds that took."""
+        start = time.monotonic()
+
+        def settled() -> bool:
+            item = self.get("matchcluster", name)
+            status = item.get("status", {})
+            return status.get("phase") == "Ready" and status["observedGeneration"] == item["metadata"]["generation"]
+
+        wait(settled, seconds, lambda: json.dumps(self.status(name), indent=1))
+        return time.monotonic() - start
+
+    def wait_condition(self, name: str, kind: str, text: str, seconds: float = 60) -> Json:
+        """Wait until a condition's message holds ``text``."""
+        wait(
+            lambda: text in self.condition(name, kind).get("message", ""),
+            seconds,
+            lambda: json.dumps(self.status(name), indent=1),
+        )
+        return self.condition(name, kind)
+
+    @contextlib.contextmanager
+    def api(self, name: str) -> Iterator["Api"]:
+        """The Match API of a MatchCluster."""
+        with self.lab.reach(self.name, f"{name}-api", 80) as url:
+            yield Api(url)
+
+
+def wait(holds: Callable[[], bool], seconds: float, explain: Callable[[], str]) -> None:
+    """Look twice a second until something holds; on time-out fail with what is there instead."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, f"not so within {seconds:.0f} s; instead: {explain()}"
+        time.sleep(0.5)
+
+
+@dataclass
+class Api:
+    """The Match HTTP API."""
+
+    url: str
+
+    def add(self, path: str, image: bytes, **form: str) -> None:
+        """POST /add; fails unless it is acknowledged."""
+        self._ok("post", "/add", data={"filepath": path} | form, files={"image": image})
+
+    def search(self, image: bytes, **form: str) -> list[Json]:
+        """POST /search."""
+        return self._ok("post", "/search", data=form, files={"image": image})
+
+    def count(self) -> int:
+        """GET /count."""
+        return int(self._ok("get", "/count")[0])
+
+    def delete(self, path: str) -> None:
+        """DELETE /delete."""
+        self._ok("delete", "/delete", data={"filepath": path})
+
+    def _ok(self, method: str, path: str, **arguments: Any) -> list[Any]:
+        answer = requests.request(method, self.url + path, timeout=30, **arguments)
+        assert answer.status_code == 200, f"{method} {path}: {answer.status_code} {answer.text[:300]}"
+        result: list[Any] = answer.json()["result"]
+        return result
+
+
+@dataclass
+class Searcher:
+    """A client that searches without pause, on a new connection each time, and keeps count of failures."""
+
+    api: Api
+    image: bytes
+    expected: str
+    requests: int = 0
+    failures: list[str] = field(default_factory=list)
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    def __enter__(self) -> "Searcher":
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self.requests += 1
+            try:
+                found = self.api.search(self.image, all_orientations="false")
+                assert found[0]["filepath"] == self.expected, found
+            except Exception as error:  # noqa: BLE001 - any failure at all is what is counted
+                self.failures.append(f"{time.strftime('%X')} {error}")
+
+
+def picture(seed: int, size: int = 256) -> bytes:
+    """A JPEG of soft shapes, unlike those of other seeds."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(coarse).resize((size, size), Image.Resampling.BICUBIC).save(out, "JPEG", quality=90)
+    return out.getvalue()
