@@ -65,7 +65,8 @@ def test_a_name_alone_gives_a_complete_spec():
 
 
 def test_the_default_node_set_is_the_schemas():
-    made = world.defaulted({"name": "default"}, SPEC["properties"]["elasticsearch"]["properties"]["nodeSets"]["items"])
+    items = SPEC["properties"]["elasticsearch"]["properties"]["nodeSets"]["items"]
+    made = world.defaulted({"name": "default"}, items)
     assert made == api.DEFAULT_NODE_SET
 
 

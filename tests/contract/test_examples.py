@@ -4,8 +4,9 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-import world
 import yaml
+
+import world
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
 

@@ -3,16 +3,13 @@
 The operator watches only the stories' own namespaces, so that they may run while a demo is up.
 """
 
-import json
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from labcluster.cluster import Cluster
 
-from stories import SYSTEM, Namespace, cleanup, install_operator, small_nodes
+from stories import Namespace, cleanup, install_operator, small_nodes
 
 ROOT = Path(__file__).parents[2]
 

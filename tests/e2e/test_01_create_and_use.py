@@ -8,7 +8,9 @@ def test_a_cluster_becomes_ready_and_finds_what_was_added(photos: Namespace):
         api.add("mine/1.jpg", picture(1), metadata='{"album": 7}')
         api.add("mine/2.jpg", picture(2))
         found = api.search(picture(1))
-        assert [(m["filepath"], m["score"], m["metadata"]) for m in found] == [("mine/1.jpg", 100.0, {"album": 7})]
+        assert [(m["filepath"], m["score"], m["metadata"]) for m in found] == [
+            ("mine/1.jpg", 100.0, {"album": 7})
+        ]
         api.delete("mine/2.jpg")
         assert api.search(picture(2)) == []
         assert api.count() == 1

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from stories import Namespace, wait
 
 CHILDREN = (
@@ -28,7 +29,11 @@ def restored(photos: Namespace, kind: str, name: str, before: str) -> bool:
 
 
 def test_a_hand_edit_is_undone(photos: Namespace):
-    edit = {"spec": {"template": {"spec": {"containers": [{"name": "api", "env": [{"name": "PORT", "value": "1"}]}]}}}}
+    edit = {
+        "spec": {
+            "template": {"spec": {"containers": [{"name": "api", "env": [{"name": "PORT", "value": "1"}]}]}}
+        }
+    }
     photos.kubectl("patch", "deployment", "photos-api", "-p", json.dumps(edit))
     wait(lambda: port(photos) == "8080", 30, lambda: port(photos))
     photos.wait_ready("photos")

@@ -5,9 +5,18 @@ from stories import SYSTEM, Namespace, small_nodes, wait
 
 def test_a_cluster_is_completed_after_the_operator_was_killed(stories: Namespace):
     stories.apply("killed", small_nodes(1))
-    wait(lambda: bool(stories.get("configmap", "", "-l", "match.dev/cluster=killed")["items"]), 30, lambda: "")
+    wait(
+        lambda: bool(stories.get("configmap", "", "-l", "match.dev/cluster=killed")["items"]), 30, lambda: ""
+    )
     stories.lab.kubectl(
-        "-n", SYSTEM, "delete", "pod", "-l", "app.kubernetes.io/name=match-operator", "--grace-period=0", "--force"
+        "-n",
+        SYSTEM,
+        "delete",
+        "pod",
+        "-l",
+        "app.kubernetes.io/name=match-operator",
+        "--grace-period=0",
+        "--force",
     )
     stories.wait_ready("killed")
     stories.kubectl("delete", "matchcluster", "killed", "--wait=true")

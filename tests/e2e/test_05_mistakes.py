@@ -3,6 +3,7 @@
 import subprocess
 
 import pytest
+
 from stories import Namespace, small_nodes
 
 

@@ -4,6 +4,7 @@ import json
 import time
 
 import pytest
+
 from stories import SYSTEM, Namespace
 
 MINUTE = 60
@@ -24,15 +25,25 @@ def test_a_settled_cluster_costs_no_writes_and_few_reads(photos: Namespace):
     writes = [c for c in ours if c["verb"] in WRITES]
     reads = [c for c in ours if c["verb"] in ("get", "list")]
     watches = [c for c in ours if c["verb"] == "watch"]
-    print(f"\nper minute: {len(writes)} writes, {len(reads)} reads, {len(watches)} watches renewed; {memory(photos)}")
+    print(
+        f"\nper minute: {len(writes)} writes, {len(reads)} reads, {len(watches)} watches renewed; {memory(photos)}"
+    )
     assert [f"{c['verb']} {c['requestURI']}" for c in writes] == []
     assert len(reads) < 40
 
 
 def memory(photos: Namespace) -> str:
     """Resident memory of the operator, as its own process metrics say."""
+    selector = "app.kubernetes.io/name=match-operator"
     pod = photos.lab.kubectl(
-        "-n", SYSTEM, "get", "pod", "-l", "app.kubernetes.io/name=match-operator", "-o", "jsonpath={.items[0].metadata.name}"
+        "-n",
+        SYSTEM,
+        "get",
+        "pod",
+        "-l",
+        selector,
+        "-o",
+        "jsonpath={.items[0].metadata.name}",
     )
     script = "import re; print(re.search(r'VmRSS:\\s+(\\d+)', open('/proc/1/status').read())[1])"
     resident = photos.lab.kubectl("-n", SYSTEM, "exec", pod, "--", "/opt/match/bin/python", "-c", script)

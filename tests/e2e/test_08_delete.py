@@ -1,4 +1,4 @@
-"""Story: I delete a cluster: all goes but the volumes, and a new one of the same name finds its images again."""
+"""Story: I delete a cluster: all goes but the volumes, and a new one of its name finds the images again."""
 
 import json
 

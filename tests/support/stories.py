@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import requests
@@ -75,12 +75,19 @@ class Namespace:
 
     def get(self, kind: str, name: str = "", *arguments: str) -> Json:
         """An object, or a list of them."""
-        found: Json = json.loads(self.kubectl("get", kind, *([name] if name else []), *arguments, "-o", "json"))
+        found: Json = json.loads(
+            self.kubectl("get", kind, *([name] if name else []), *arguments, "-o", "json")
+        )
         return found
 
     def apply(self, name: str, spec: Json) -> None:
         """Create or change a MatchCluster as `kubectl apply` does."""
-        body = {"apiVersion": "match.dev/v1alpha1", "kind": "MatchCluster", "metadata": {"name": name}, "spec": spec}
+        body = {
+            "apiVersion": "match.dev/v1alpha1",
+            "kind": "MatchCluster",
+            "metadata": {"name": name},
+            "spec": spec,
+        }
         self.kubectl("apply", "-f", "-", input=json.dumps(body))
 
     def patch(self, name: str, spec: Json) -> None:
@@ -104,7 +111,10 @@ class Namespace:
         def settled() -> bool:
             item = self.get("matchcluster", name)
             status = item.get("status", {})
-            return status.get("phase") == "Ready" and status["observedGeneration"] == item["metadata"]["generation"]
+            return (
+                status.get("phase") == "Ready"
+                and status["observedGeneration"] == item["metadata"]["generation"]
+            )
 
         wait(settled, seconds, lambda: json.dumps(self.status(name), indent=1))
         return time.monotonic() - start
@@ -173,7 +183,7 @@ class Searcher:
     failures: list[str] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
 
-    def __enter__(self) -> "Searcher":
+    def __enter__(self) -> Self:
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
         return self

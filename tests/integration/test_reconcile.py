@@ -1,0 +1,191 @@
+"""The reconcile against a real API server. A quota keeps pods from starting, so every test takes a second."""
+
+import json
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from kubernetes import config as kubernetes_config
+from labcluster.cluster import Cluster
+
+import world
+from match_operator.clients.kube import Kube
+from match_operator.config import Config
+from match_operator.reconcile import Reconciler
+from stories import ROOT
+
+pytestmark = pytest.mark.cluster
+
+QUOTA = {
+    "apiVersion": "v1",
+    "kind": "ResourceQuota",
+    "metadata": {"name": "no-pods"},
+    "spec": {"hard": {"pods": "0"}},
+}
+
+
+@dataclass
+class Bench:
+    """One MatchCluster called photos in a namespace of its own, and a reconciler to call."""
+
+    lab: Cluster
+    namespace: str
+    kube: Kube
+    config: Config = world.CONFIG
+
+    def kubectl(self, *arguments: str, **options: Any) -> str:
+        return self.lab.kubectl("-n", self.namespace, *arguments, **options)
+
+    def apply(self, spec: dict[str, Any] | None = None, name: str = "photos") -> None:
+        body = {"apiVersion": "match.dev/v1alpha1", "kind": "MatchCluster", "metadata": {"name": name}}
+        self.kubectl("apply", "-f", "-", input=json.dumps(body | {"spec": spec or {}}))
+
+    def reconcile(self, config: Config | None = None) -> None:
+        Reconciler(config or self.config, self.kube)((self.namespace, "photos"))
+
+    def get(self, kind: str, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.kubectl("get", kind, name, "-o", "json"))
+        return found
+
+    def status(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.get("matchcluster", "photos")["status"]
+        return found
+
+
+@pytest.fixture(scope="session")
+def lab() -> Cluster:
+    cluster = Cluster.up()
+    cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
+    return cluster
+
+
+@pytest.fixture
+def bench(lab: Cluster) -> Iterator[Bench]:
+    namespace = f"match-integration-{uuid.uuid4().hex[:6]}"
+    lab.kubectl("create", "namespace", namespace)
+    lab.kubectl("-n", namespace, "apply", "-f", "-", input=json.dumps(QUOTA))
+    client = kubernetes_config.new_client_from_config(str(lab.kubeconfig), context=lab.context)
+    yield Bench(lab, namespace, Kube(client))
+    client.close()
+    lab.kubectl("delete", "namespace", namespace, "--wait=false")
+
+
+def test_a_second_reconcile_finds_nothing_to_do(bench: Bench):
+    bench.apply()
+    bench.reconcile()
+    bench.reconcile()
+    before = managed(bench)
+    bench.reconcile()
+    assert managed(bench) == before
+
+
+def managed(bench: Bench) -> dict[str, Any]:
+    """When and what the operator last wrote of each object."""
+    kinds = "matchcluster,statefulset,deployment,service,configmap,poddisruptionbudget"
+    text = bench.kubectl("get", kinds, "--show-managed-fields", "-o", "json")
+    return {
+        f"{i['kind']}/{i['metadata']['name']}": [
+            f for f in i["metadata"]["managedFields"] if f["manager"] == "match-operator"
+        ]
+        for i in json.loads(text)["items"]
+        if i["metadata"]["name"] != "kube-root-ca.crt"
+    }
+
+
+def test_no_object_carries_a_finalizer(bench: Bench):
+    bench.apply()
+    bench.reconcile()
+    items = json.loads(bench.kubectl("get", "matchcluster,statefulset,deployment,service", "-o", "json"))[
+        "items"
+    ]
+    assert [i["metadata"].get("finalizers") for i in items] == [None] * len(items)
+
+
+def test_a_field_taken_out_of_the_spec_goes_from_the_child(bench: Bench):
+    bench.apply({"api": {"podTemplate": {"spec": {"nodeSelector": {"disk": "ssd"}}}}})
+    bench.reconcile()
+    assert bench.get("deployment", "photos-api")["spec"]["template"]["spec"]["nodeSelector"] == {
+        "disk": "ssd"
+    }
+    bench.apply()
+    bench.reconcile()
+    assert "nodeSelector" not in bench.get("deployment", "photos-api")["spec"]["template"]["spec"]
+
+
+def test_an_autoscaler_comes_and_goes(bench: Bench):
+    bench.apply({"api": {"autoscaling": {"max": 4}}})
+    bench.reconcile()
+    assert bench.get("hpa", "photos-api")["spec"]["maxReplicas"] == 4
+    bench.apply()
+    bench.reconcile()
+    assert bench.kubectl("get", "hpa", "photos-api", "--ignore-not-found") == ""
+
+
+def test_what_somebody_else_added_is_left_alone(bench: Bench):
+    bench.apply()
+    bench.reconcile()
+    bench.kubectl("annotate", "service", "photos-api", "team=search")
+    bench.reconcile()
+    assert bench.get("service", "photos-api")["metadata"]["annotations"]["team"] == "search"
+
+
+def test_an_object_of_somebody_elses_is_not_taken(bench: Bench):
+    bench.kubectl("create", "configmap", "photos-es-default", "--from-literal=mine=1")
+    bench.apply()
+    bench.reconcile()
+    assert bench.status()["phase"] == "Invalid"
+    assert "does not belong to this MatchCluster" in stalled(bench)
+    assert bench.get("configmap", "photos-es-default")["data"] == {"mine": "1"}
+    bench.kubectl("delete", "configmap", "photos-es-default")
+    bench.reconcile()
+    assert bench.status()["phase"] == "Creating"
+
+
+def stalled(bench: Bench) -> str:
+    message: str = next(c for c in bench.status()["conditions"] if c["type"] == "Stalled")["message"]
+    return message
+
+
+def test_a_newer_operator_changes_nothing(bench: Bench):
+    bench.apply()
+    bench.reconcile()
+    before = managed(bench)
+    newer = Config(elasticsearch_version="9.9.9", elasticsearch_image="other:{version}", api_image="other:2")
+    bench.reconcile(newer)
+    assert {k: v for k, v in managed(bench).items() if not k.startswith("MatchCluster")} == {
+        k: v for k, v in before.items() if not k.startswith("MatchCluster")
+    }
+
+
+def test_a_paused_cluster_is_not_changed(bench: Bench):
+    bench.apply({"paused": True})
+    bench.reconcile()
+    assert bench.kubectl("get", "statefulset,deployment") == ""
+    assert bench.status()["phase"] == "Paused"
+
+
+def test_scaling_the_matchcluster_scales_the_api(bench: Bench):
+    bench.apply()
+    bench.kubectl("scale", "matchcluster", "photos", "--replicas=5")
+    bench.reconcile()
+    assert bench.get("deployment", "photos-api")["spec"]["replicas"] == 5
+
+
+def test_the_api_servers_defaults_are_those_the_unit_tests_assume(bench: Bench):
+    given = {"elasticsearch": {"nodeSets": [{"name": "default"}]}, "api": {"autoscaling": {"max": 3}}}
+    bench.apply(given)
+    assert bench.get("matchcluster", "photos")["spec"] == world.body(given)["spec"]
+
+
+@pytest.mark.parametrize("name", ["1photos", "photos.de", "p" * 31])
+def test_a_name_that_services_could_not_have_is_refused(bench: Bench, name: str):
+    with pytest.raises(Exception, match="the name of a MatchCluster") as refusal:
+        bench.apply(name=name)
+    assert refusal
+
+
+def test_a_misspelt_field_is_refused(bench: Bench):
+    with pytest.raises(Exception, match="unknown field"):
+        bench.apply({"elasticsearch": {"nodeSet": []}})
