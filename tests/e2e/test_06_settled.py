@@ -25,9 +25,8 @@ def test_a_settled_cluster_costs_no_writes_and_few_reads(photos: Namespace):
     writes = [c for c in ours if c["verb"] in WRITES]
     reads = [c for c in ours if c["verb"] in ("get", "list")]
     watches = [c for c in ours if c["verb"] == "watch"]
-    print(
-        f"\nper minute: {len(writes)} writes, {len(reads)} reads, {len(watches)} watches renewed; {memory(photos)}"
-    )
+    numbers = f"{len(writes)} writes, {len(reads)} reads, {len(watches)} watches renewed"
+    print(f"\nper minute: {numbers}; {memory(photos)}")
     assert [f"{c['verb']} {c['requestURI']}" for c in writes] == []
     assert len(reads) < 40
 

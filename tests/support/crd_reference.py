@@ -1,4 +1,4 @@
-"""Writes docs/matchcluster.md from the schema: `python tests/support/crd_reference.py > docs/matchcluster.md`."""
+"""Makes docs/matchcluster.md from the schema; run as a program it prints the page."""
 
 import json
 from collections.abc import Iterator
@@ -12,9 +12,9 @@ Json = dict[str, Any]
 CRD: Json = yaml.safe_load((Path(__file__).parents[2] / "crds" / "matchclusters.yaml").read_text())
 HEAD = """# MatchCluster
 
-Made from `crds/matchclusters.yaml` by `python tests/support/crd_reference.py`; `kubectl explain matchcluster.spec`
-says the same. Short name: `mtc`. Examples: [examples/](../examples/). How a running one looks:
-[status.md](status.md).
+Made from `crds/matchclusters.yaml` by `python tests/support/crd_reference.py`;
+`kubectl explain matchcluster.spec` says the same. Short name: `mtc`. Examples: [examples/](../examples/).
+How a running one looks: [status.md](status.md).
 """
 
 

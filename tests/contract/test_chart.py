@@ -1,0 +1,220 @@
+"""The chart renders what the operator needs and no right more, and refuses values it does not know."""
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from labcluster import tools
+
+ROOT = Path(__file__).resolve().parents[2]
+CHART = ROOT / "charts/match-operator"
+KUBERNETES = "1.34.4"
+Render = Callable[..., list[dict[str, Any]]]
+
+
+@pytest.fixture(scope="module", name="helm")
+def _helm() -> Callable[..., subprocess.CompletedProcess[str]]:
+    binary = tools.helm()
+
+    def run(*args: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([str(binary), *args], capture_output=True, text=True, check=False)
+
+    return run
+
+
+@pytest.fixture(scope="module", name="template")
+def _template(
+    helm: Callable[..., subprocess.CompletedProcess[str]],
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    def run(**values: Any) -> subprocess.CompletedProcess[str]:
+        settings = [f"--set-json={key}={json.dumps(value)}" for key, value in values.items()]
+        target = ("--namespace", "match-system", "--kube-version", KUBERNETES)
+        return helm("template", "match-operator", str(CHART), *target, *settings)
+
+    return run
+
+
+@pytest.fixture(scope="module", name="render")
+def _render(template: Callable[..., subprocess.CompletedProcess[str]]) -> Render:
+    def run(**values: Any) -> list[dict[str, Any]]:
+        done = template(**values)
+        assert done.returncode == 0, done.stderr
+        return [document for document in yaml.safe_load_all(done.stdout) if document]
+
+    return run
+
+
+def of_kind(objects: list[dict[str, Any]], *kinds: str) -> list[dict[str, Any]]:
+    return [item for item in objects if item["kind"] in kinds]
+
+
+def pod_of(objects: list[dict[str, Any]]) -> dict[str, Any]:
+    (deployment,) = of_kind(objects, "Deployment")
+    pod: dict[str, Any] = deployment["spec"]["template"]
+    return pod
+
+
+def env_of(objects: list[dict[str, Any]]) -> dict[str, str]:
+    return {item["name"]: item["value"] for item in pod_of(objects)["spec"]["containers"][0]["env"]}
+
+
+def rules_of(objects: list[dict[str, Any]]) -> list[dict[str, list[str]]]:
+    return [rule for role in of_kind(objects, "Role", "ClusterRole") for rule in role["rules"]]
+
+
+def test_helm_lint_has_no_complaint(helm: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    done = helm("lint", "--strict", str(CHART))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_charts_schema_is_a_byte_copy_of_crds() -> None:
+    """`make crd` makes it so."""
+    assert (CHART / "files/crd.yaml").read_bytes() == (ROOT / "crds/matchclusters.yaml").read_bytes()
+
+
+def test_the_rendered_schema_says_what_crds_says_and_outlives_the_release(render: Render) -> None:
+    (crd,) = of_kind(render(), "CustomResourceDefinition")
+    source = yaml.safe_load((ROOT / "crds/matchclusters.yaml").read_text("utf-8"))
+    assert crd["spec"] == source["spec"]
+    assert crd["metadata"]["name"] == source["metadata"]["name"]
+    assert crd["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+
+
+def test_the_schema_can_be_left_to_others(render: Render) -> None:
+    assert of_kind(render(**{"crds.install": False}), "CustomResourceDefinition") == []
+
+
+@pytest.mark.parametrize("namespaces", [[], ["photos", "press"]])
+def test_the_operator_has_no_wildcard_and_reads_no_secret(render: Render, namespaces: list[str]) -> None:
+    rules = rules_of(render(watchNamespaces=namespaces))
+    assert rules
+    for rule in rules:
+        assert set(rule) == {"apiGroups", "resources", "verbs"}
+        assert "*" not in {*rule["apiGroups"], *rule["resources"], *rule["verbs"]}
+        assert not {"escalate", "bind", "impersonate", "deletecollection"} & set(rule["verbs"])
+        assert not {"secrets", "pods/exec", "nodes", "roles", "clusterroles"} & set(rule["resources"])
+
+
+def test_without_namespaces_the_operator_cares_for_all(render: Render) -> None:
+    objects = render()
+    assert [o["metadata"]["name"] for o in of_kind(objects, "ClusterRole", "ClusterRoleBinding")] == [
+        "match-system:match-operator"
+    ] * 2
+    assert of_kind(objects, "Role", "RoleBinding") == []
+    assert env_of(objects)["MATCH_WATCH_NAMESPACES"] == ""
+
+
+def test_named_namespaces_get_roles_and_nothing_is_cluster_wide(render: Render) -> None:
+    objects = render(watchNamespaces=["photos", "press"])
+    assert of_kind(objects, "ClusterRole", "ClusterRoleBinding") == []
+    for kind in ("Role", "RoleBinding"):
+        assert [o["metadata"]["namespace"] for o in of_kind(objects, kind)] == ["photos", "press"]
+    for binding in of_kind(objects, "RoleBinding"):
+        (account,) = of_kind(objects, "ServiceAccount")
+        assert binding["subjects"] == [
+            {"kind": "ServiceAccount", "name": account["metadata"]["name"], "namespace": "match-system"}
+        ]
+    assert env_of(objects)["MATCH_WATCH_NAMESPACES"] == "photos,press"
+
+
+def test_both_modes_grant_the_same_rights(render: Render) -> None:
+    assert rules_of(render()) == rules_of(render(watchNamespaces=["photos"]))
+
+
+def test_images_are_set_by_tag_or_digest_and_default_to_the_version(render: Render) -> None:
+    version = yaml.safe_load((CHART / "Chart.yaml").read_text("utf-8"))["appVersion"]
+    digest = "sha256:" + "0" * 64
+
+    def image(**values: Any) -> str:
+        return str(pod_of(render(**values))["spec"]["containers"][0]["image"])
+
+    assert image() == f"ghcr.io/match-operator/match-operator:{version}"
+    assert image(image={"repository": "registry:5000/op", "tag": "t"}) == "registry:5000/op:t"
+    assert image(image={"repository": "op", "tag": "t", "digest": digest}) == f"op@{digest}"
+
+
+def test_default_images_reach_the_operator_only_when_given(render: Render) -> None:
+    names = {"MATCH_DEFAULT_ELASTICSEARCH_IMAGE", "MATCH_DEFAULT_API_IMAGE"}
+    assert not names & set(env_of(render()))
+    env = env_of(
+        render(
+            defaults={"elasticsearchImage": "es:1", "apiImage": "api:1"},
+            extraEnv=[{"name": "A", "value": "b"}],
+        )
+    )
+    assert env["MATCH_DEFAULT_ELASTICSEARCH_IMAGE"] == "es:1"
+    assert env["MATCH_DEFAULT_API_IMAGE"] == "api:1"
+    assert env["A"] == "b"
+
+
+def test_the_operators_pod_meets_the_restricted_standard(render: Render) -> None:
+    spec = pod_of(render())["spec"]
+    (container,) = spec["containers"]
+    assert spec["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert set(container["resources"]) == {"requests", "limits"}
+
+
+def test_there_is_one_operator_and_its_probes_ask_for_health(render: Render) -> None:
+    objects = render()
+    (deployment,) = of_kind(objects, "Deployment")
+    assert deployment["spec"]["replicas"] == 1
+    assert deployment["spec"]["strategy"] == {"type": "Recreate"}
+    container = pod_of(objects)["spec"]["containers"][0]
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert ports == {"health": 8080, "metrics": 8081}
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert container[probe]["httpGet"] == {"path": "/healthz", "port": "health"}
+
+
+def test_metrics_get_a_service_on_request(render: Render) -> None:
+    assert of_kind(render(), "Service") == []
+    objects = render(**{"metrics.service.enabled": True})
+    (service,) = of_kind(objects, "Service")
+    labels = pod_of(objects)["metadata"]["labels"]
+    assert service["spec"]["selector"].items() <= labels.items()
+    assert [port["port"] for port in service["spec"]["ports"]] == [8081]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"replicas": 2},
+        {"image.name": "x"},
+        {"watchNamespaces": "photos"},
+        {"log.format": "xml"},
+        {"resyncSeconds": 0},
+    ],
+    ids=str,
+)
+def test_unknown_and_wrong_values_are_refused(
+    template: Callable[..., subprocess.CompletedProcess[str]], values: dict[str, Any]
+) -> None:
+    done = template(**values)
+    assert done.returncode != 0
+    assert next(iter(values)).split(".")[0] in done.stderr
+
+
+def undescribed(schema: dict[str, Any], path: str = "") -> Iterator[str]:
+    """Paths of properties without a description and of objects that accept anything by omission."""
+    for name, part in schema.get("properties", {}).items():
+        here = f"{path}.{name}"
+        if not part.get("description"):
+            yield here
+        yield from undescribed(part, here)
+
+
+def test_every_value_is_described_and_every_default_is_known_to_the_schema() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text("utf-8"))
+    values = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))
+    assert list(undescribed(schema)) == []
+    assert set(values) == set(schema["properties"]) - {"global"}
