@@ -18,6 +18,7 @@ from match_service.model import Json, Match, Record, Views
 from match_service.store.base import DISTANCE_CUTOFF
 from match_service.store.database import Database
 from match_service.store.memory import Found, SignatureTable
+from match_service.store.ranking import rank
 
 KEPT_REMOVALS: Final = 100_000
 """Removals that stay listed; a process that has missed more reads all signatures anew."""
@@ -88,7 +89,7 @@ class EmbeddedStore:
                 # nothing can move.
                 self._catch_up(connection)
                 matches = _look_up(connection, self._table.snapshot().search(query))
-        return sorted(matches, key=lambda match: (match.distance, match.filepath))
+        return rank(matches)
 
     def count(self) -> int:
         """Number of images."""
