@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from match_service.engine import scan
 
 BLOCK_ROWS: Final = 65536
-_COMPACT_AT: Final = BLOCK_ROWS
+COMPACT_ROWS: Final = BLOCK_ROWS
 """Fewest removed rows worth compacting for."""
 
 Sequences = NDArray[np.int64]
@@ -101,7 +101,7 @@ class SignatureTable:
             block.alive[row] = False
             self.count -= 1
             self._removed += 1
-            if self._removed >= max(_COMPACT_AT, self.count):
+            if self._removed >= max(COMPACT_ROWS, self.count):
                 self._compact()
 
     def snapshot(self) -> Snapshot:
