@@ -1,0 +1,144 @@
+"""Signatures, words, views and distances by their own laws; the oracle is in tests/contract."""
+
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from PIL import Image
+
+from match_service import engine
+from match_service.engine import layout, scan
+from match_service.errors import BadImageError
+from match_service.model import Signature
+
+LEVELS = st.integers(-2, 2)
+ANY = arrays.arrays(np.int8, 648, elements=LEVELS)
+SIGNATURES = arrays.arrays(np.int8, 272, elements=LEVELS).map(layout.from_half)
+
+
+def encoded(pixels: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels, dtype=np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def picture(seed: int) -> np.ndarray:
+    """220 x 220 patches: a size at which the sample boxes lie symmetrically."""
+    patches = np.random.default_rng(seed).integers(0, 256, (11, 11), dtype=np.uint8)
+    return np.asarray(Image.fromarray(patches).resize((220, 220), Image.Resampling.BICUBIC))
+
+
+def test_a_signature_is_antisymmetric_and_zero_beyond_the_grid() -> None:
+    signature = engine.signature(encoded(picture(1)))
+    assert np.array_equal(layout.from_half(signature[layout.HALF]), signature)
+    assert not signature[~layout.INSIDE].any()
+    assert (len(layout.HALF), int(layout.INSIDE.sum())) == (272, 544)
+
+
+def test_words_name_their_position() -> None:
+    signature = engine.signature(encoded(picture(1)))
+    words = engine.words(signature)
+    assert len(words) == 63
+    assert words[5] == f"5:{engine.word_integers(signature)[5]}"
+
+
+def test_words_of_zeros_are_the_number_of_all_middle_digits() -> None:
+    assert set(engine.word_integers(np.zeros(648, np.int8)).tolist()) == {(3**16 - 1) // 2}
+
+
+def test_without_orientations_there_is_one_view() -> None:
+    signature = engine.signature(encoded(picture(1)))
+    assert np.array_equal(engine.views(signature, all_orientations=False), signature[None])
+
+
+@pytest.mark.parametrize("view", range(16), ids=engine.VIEW_NAMES)
+def test_a_view_is_near_the_signature_of_the_image_turned_so(view: int) -> None:
+    pixels = picture(2)
+    turned = pixels[:, ::-1] if view % 8 >= 4 else pixels
+    turned = np.rot90(turned, view % 4)
+    turned = 255 - turned if view >= 8 else turned
+    exact = engine.signature(encoded(turned))
+    apart = [engine.distance(v, exact) for v in engine.views(engine.signature(encoded(pixels)), True)]
+    assert int(np.argmin(apart)) == view
+    assert apart[view] < 0.2
+    if view in (0, 5, 8, 13):  # nothing moves by a pixel under identity, transposition and inversion
+        assert apart[view] == 0.0
+
+
+@given(SIGNATURES)
+def test_views_are_closed_under_turning(signature: Signature) -> None:
+    views = engine.views(signature, all_orientations=True)
+    known = {view.tobytes() for view in views}
+    for view in views:
+        assert {v.tobytes() for v in engine.views(view, all_orientations=True)} == known
+
+
+@given(ANY)
+def test_packing_loses_nothing(signature: Signature) -> None:
+    packed = engine.pack(signature)
+    assert len(packed) == engine.PACKED_BYTES == 243
+    assert np.array_equal(engine.unpack(packed), signature)
+
+
+def test_what_is_no_signature_is_not_packed() -> None:
+    with pytest.raises(ValueError, match="-2 to 2"):
+        engine.pack(np.full(648, 3, np.int8))
+    with pytest.raises(ValueError, match="243 bytes"):
+        engine.unpack(b"x" * 242)
+    with pytest.raises(ValueError, match="not a packed signature"):
+        engine.unpack(b"\0" * 81 + b"\xff" * 162)
+
+
+@given(ANY, ANY)
+def test_distances_from_packed_rows_are_the_plain_ones(a: Signature, b: Signature) -> None:
+    apart = engine.distances(engine.pack_many(np.stack([a, b])), np.stack([a, b]))
+    assert apart[0, 1] == engine.distance(a, b)
+    assert apart[0, 0] == (0.0 if a.any() else 1.0)
+
+
+@given(ANY, ANY)
+def test_distance_is_symmetric_and_between_0_and_1(a: Signature, b: Signature) -> None:
+    assert engine.distance(a, b) == engine.distance(b, a)
+    assert 0.0 <= engine.distance(a, b) <= 1.0 + 1e-15
+    assert engine.distance(a, -a) == 1.0
+
+
+@given(st.lists(SIGNATURES, min_size=1, max_size=8), SIGNATURES, st.booleans(), st.floats(0.01, 1.2))
+def test_a_scan_finds_what_plain_distances_find(
+    rows: list[Signature], query: Signature, all_orientations: bool, cutoff: float
+) -> None:
+    signatures = np.stack(rows)
+    views = engine.views(query, all_orientations)
+    columns = scan.planes(scan.pack_halves(signatures))
+    hits = scan.Query(views, cutoff).scan(columns, scan.squares(columns))
+    apart = engine.distances(engine.pack_many(signatures), views)
+    expected = np.flatnonzero(apart.min(axis=1) < cutoff)
+    assert hits.rows.tolist() == expected.tolist()
+    assert hits.distances.tolist() == apart.min(axis=1)[expected].tolist()
+    assert hits.views.tolist() == apart.argmin(axis=1)[expected].tolist()
+
+
+def test_a_scan_of_many_rows_keeps_their_numbers() -> None:
+    rng = np.random.default_rng(0)
+    signatures = layout.from_half(rng.choice([-2, -1, 1, 2], (40_000, 272)).astype(np.int8))
+    columns = scan.planes(scan.pack_halves(signatures))
+    assert np.array_equal(scan.unpack_halves(scan.pack_halves(signatures)), signatures)
+    for row in (0, 16383, 16384, 39_999):
+        hits = scan.Query(engine.views(-signatures[row], True), 0.45).scan(columns, scan.squares(columns))
+        assert (hits.rows.tolist(), hits.distances.tolist(), hits.views.tolist()) == ([row], [0.0], [8])
+
+
+def test_compare_never_fails_on_flat_images() -> None:
+    white, black, art = (encoded(p) for p in (np.full((9, 9), 255), np.zeros((9, 9)), picture(1)))
+    assert engine.compare(white, white) == 0.0
+    assert engine.compare(white, black) == 1.0
+    assert engine.compare(white, art) == engine.compare(art, white) == 1.0
+    assert engine.compare(art, art) == 0.0
+    assert engine.compare(art, encoded(255 - picture(1))) == 1.0
+    with pytest.raises(BadImageError):
+        engine.compare(art, b"nothing")
+    with pytest.raises(BadImageError):
+        engine.compare(b"nothing", b"nothing")
