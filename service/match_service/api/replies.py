@@ -1,0 +1,25 @@
+"""The one envelope of every answer, as the original Match API had it."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Response
+
+
+def ok(method: str, result: list[Any]) -> Response:
+    """A 200 holding ``result``."""
+    return _reply(200, "ok", [], method, result)
+
+
+def fail(status: int, sentence: str, method: str, headers: Mapping[str, str] | None = None) -> Response:
+    """An error reply; ``sentence`` says what is wrong and what would be right."""
+    reply = _reply(status, "fail", [sentence], method, [])
+    reply.headers.update(headers or {})
+    return reply
+
+
+def _reply(code: int, status: str, error: list[str], method: str, result: list[Any]) -> Response:
+    # A NaN would make the body invalid JSON, as it did in the original; better an honest 500.
+    body = json.dumps({"status": status, "error": error, "method": method, "result": result}, allow_nan=False)
+    return Response(body, status=code, mimetype="application/json")

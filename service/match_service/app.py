@@ -1,0 +1,73 @@
+"""Wiring: settings and a store in, a WSGI application out."""
+
+import contextlib
+import time
+from collections.abc import Callable
+from typing import Final
+
+from flask import Flask, Response, request
+
+from match_service.api import errors, health, routes
+from match_service.api.params import FormRequest
+from match_service.fetch import Fetcher
+from match_service.matcher import Matcher
+from match_service.settings import Settings
+from match_service.store.base import Store
+
+DISCARD_BYTES: Final = 64 * 1024 * 1024
+DISCARD_CHUNK: Final = 64 * 1024
+DISCARD_SECONDS: Final = 10
+
+
+def open_store(settings: Settings) -> Store:
+    """The store the settings ask for; an Elasticsearch that is down is no error yet, /readyz says so."""
+    # Imported where they are chosen: the Elasticsearch client alone takes as long as all the rest.
+    if settings.elasticsearch_url:
+        from match_service.store.elastic import ElasticStore  # noqa: PLC0415
+
+        return ElasticStore.connect(
+            settings.elasticsearch_url,
+            settings.elasticsearch_index,
+            manage_index=settings.manage_index,
+            ca_certs=settings.elasticsearch_ca_certs or None,
+        )
+    from match_service.store.embedded import EmbeddedStore  # noqa: PLC0415
+
+    return EmbeddedStore.open(settings.data)
+
+
+def create_app(settings: Settings, store: Store, draining: Callable[[], bool] = lambda: False) -> Flask:
+    """The Match API over ``store``; ``draining`` makes /readyz say 503 before the process stops."""
+    app = Flask(__name__, static_folder=None)
+    app.request_class = FormRequest
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.url_map.merge_slashes = False
+    matcher = Matcher(store)
+    fetch = Fetcher(settings.fetch).fetch
+    app.register_blueprint(routes.blueprint(matcher, fetch, all_orientations=settings.all_orientations))
+    app.register_blueprint(health.blueprint(store, draining))
+    errors.register(app)
+    app.after_request(_plain_options)
+    app.after_request(_discard_body)
+    return app
+
+
+def _plain_options(response: Response) -> Response:
+    """OPTIONS has nothing to say but its Allow header."""
+    if request.method == "OPTIONS" and response.status_code == 200:
+        response.status_code = 204
+        response.headers.pop("Content-Type", None)
+    return response
+
+
+def _discard_body(response: Response) -> Response:
+    """Read what a refused request still sends, so that its client sees the answer and not a reset."""
+    deadline = time.monotonic() + DISCARD_SECONDS
+    left = DISCARD_BYTES
+    with contextlib.suppress(OSError, ValueError):
+        while left > 0 and time.monotonic() < deadline:
+            chunk = request.environ["wsgi.input"].read(min(left, DISCARD_CHUNK))
+            if not chunk:
+                break
+            left -= len(chunk)
+    return response

@@ -1,0 +1,46 @@
+"""The command line ``match-service``."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from match_service.settings import Settings, SettingsError
+
+EPILOG = """\
+Configuration is read from the environment: PORT, MATCH_HOST, MATCH_DATA, ELASTICSEARCH_URL,
+ELASTICSEARCH_INDEX, ALL_ORIENTATIONS, WORKER_COUNT and more (docs/http-api.md lists all).
+With nothing set, `match-service serve` keeps images in ./match.db and answers on http://127.0.0.1:8888.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code (2 for a wrong setting or command line, 1 for a failure)."""
+    parser = argparse.ArgumentParser(
+        prog="match-service",
+        description="Reverse image search over HTTP.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=version("match-operator"))
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser("serve", help="answer the Match API until told to stop")
+    parser.parse_args(arguments)
+    try:
+        settings = Settings.from_environ()
+    except SettingsError as error:
+        print(f"match-service: {error}", file=sys.stderr)
+        return 2
+    return _serve(settings)
+
+
+def _serve(settings: Settings) -> int:
+    # Imported here so that --help and a wrong setting do not wait for numpy and Flask.
+    from match_service import server  # noqa: PLC0415
+
+    try:
+        server.serve(settings)
+    except server.CannotServeError as error:
+        print(f"match-service: {error}", file=sys.stderr)
+        return 1
+    return 0

@@ -1,0 +1,44 @@
+"""What the service does with images, free of HTTP: signature in, store asked, distances judged."""
+
+import hashlib
+import os
+import threading
+
+from match_service import engine
+from match_service.model import Json, Match, Record, Signature
+from match_service.store.base import Store
+
+
+class Matcher:
+    """Add, search and compare images given as encoded bytes.
+
+    Decoding is bounded to one image per CPU at a time, so that a burst of large images costs
+    waiting rather than memory. Methods raise ``BadImageError`` and ``StoreUnavailableError``.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._decoding = threading.BoundedSemaphore(os.cpu_count() or 1)
+
+    def add(self, filepath: str, image: bytes, metadata: Json) -> None:
+        """Keep ``image`` under ``filepath``, replacing what was there in one step."""
+        signature = self._signature(image)
+        digest = hashlib.sha256(image).hexdigest()
+        self.store.add(Record(filepath, signature, digest, metadata))
+
+    def search(self, image: bytes, *, all_orientations: bool) -> list[Match]:
+        """Stored images similar to ``image``, best first."""
+        signature = self._signature(image)
+        return self.store.search(engine.views(signature, all_orientations))
+
+    def compare(self, first: bytes, second: bytes) -> float:
+        """Score from 0 to 100; 100 exactly where the signatures are equal.
+
+        A flat image scores 100 against the same bytes and 0 against anything else.
+        """
+        with self._decoding:
+            return (1.0 - engine.compare(first, second)) * 100.0
+
+    def _signature(self, image: bytes) -> Signature:
+        with self._decoding:
+            return engine.signature(image)

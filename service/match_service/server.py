@@ -1,0 +1,202 @@
+"""A production WSGI server around the application: gunicorn's threaded workers, used as a library.
+
+The socket is bound here, so that a port in use is one sentence and PORT=0 picks a free one. Each
+worker opens its own store after the fork. On SIGTERM readiness says 503 at once while connections
+are still accepted for ``drain_seconds`` (load balancers need that long to look away), then the
+workers stop accepting, finish what they have, and the process exits with 0.
+"""
+
+import errno
+import json
+import logging
+import mmap
+import os
+import signal
+import socket
+import threading
+from pathlib import Path
+from typing import Any, Final
+
+from gunicorn import util
+from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
+from gunicorn.http import errors as http_errors
+from gunicorn.workers.gthread import ThreadWorker
+
+from match_service import engine
+from match_service.app import create_app, open_store
+from match_service.errors import MatchError
+from match_service.settings import Settings
+from match_service.store.database import Database
+
+KEEPALIVE_SECONDS: Final = 75
+"""Longer than common load balancers keep idle connections (60), so that they close first."""
+GRACE_SECONDS: Final = 25
+SILENCE_SECONDS: Final = 30
+REQUEST_LINE_BYTES: Final = 8190
+
+log = logging.getLogger("match_service")
+
+
+class CannotServeError(Exception):
+    """The service cannot start; its text is one sentence that says why."""
+
+
+class _Flag:
+    """A boolean that processes forked after its making share."""
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, 1)
+
+    def set(self) -> None:
+        self._memory[0] = 1
+
+    def is_set(self) -> bool:
+        return self._memory[0] == 1
+
+
+class Worker(ThreadWorker):  # type: ignore[misc]
+    """A threaded worker that answers what is not even HTTP in the envelope as well."""
+
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        """Serve one request; a client that falls silent while it sends its body loses the connection."""
+        conn.sock.settimeout(SILENCE_SECONDS)
+        return super().handle_request(req, conn)
+
+    def handle_error(self, _req: Any, client: Any, _addr: Any, exc: Exception) -> None:
+        """Reply to a request that could not be read, or log a failure below the application."""
+        if isinstance(exc, http_errors.LimitRequestLine):
+            status, sentence = "414 URI Too Long", f"The request line exceeds {REQUEST_LINE_BYTES} bytes."
+        elif isinstance(exc, http_errors.LimitRequestHeaders):
+            status, sentence = "431 Request Header Fields Too Large", "The request has too many headers."
+        elif isinstance(exc, http_errors.ParseException):
+            status, sentence = "400 Bad Request", "The request is not well-formed HTTP."
+        else:
+            log.error("a request failed below the application", exc_info=exc)
+            status, sentence = "500 Internal Server Error", "The service failed; its log says why."
+        body = json.dumps({"status": "fail", "error": [sentence], "method": "", "result": []})
+        head = (
+            f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        )
+        try:
+            util.write_nonblock(client, (head + body).encode("ascii"))
+        except OSError:
+            log.debug("the client left before it was told")
+
+
+class _Arbiter(Arbiter):  # type: ignore[misc]
+    """Gunicorn's parent process, with a pause between SIGTERM and the end of accepting."""
+
+    draining: _Flag
+    drain_seconds: float
+
+    def handle_term(self) -> None:
+        """Begin to drain at the first SIGTERM, stop at the second (which a timer sends)."""
+        if self.draining.is_set() or not self.drain_seconds:
+            self.draining.set()
+            super().handle_term()
+        self.draining.set()
+        timer = threading.Timer(self.drain_seconds, os.kill, [os.getpid(), signal.SIGTERM])
+        timer.daemon = True
+        timer.start()
+
+
+class _Application(BaseApplication):  # type: ignore[misc]
+    """What gunicorn asks for: its configuration, and the WSGI application once per worker."""
+
+    def __init__(self, settings: Settings, listener: socket.socket) -> None:
+        self._settings = settings
+        self._listener = listener
+        self.draining = _Flag()
+        super().__init__()
+
+    def load_config(self) -> None:
+        options = {
+            "bind": f"fd://{self._listener.detach()}",
+            "worker_class": Worker,
+            "workers": self._settings.workers,
+            "threads": self._settings.threads,
+            "keepalive": KEEPALIVE_SECONDS,
+            "timeout": 60,
+            "graceful_timeout": GRACE_SECONDS,
+            "limit_request_line": REQUEST_LINE_BYTES,
+            "worker_tmp_dir": "/dev/shm" if os.access("/dev/shm", os.W_OK) else None,  # noqa: S108
+            "control_socket_disable": True,
+            "loglevel": "warning",
+            "proc_name": "match-service",
+        }
+        for name, value in options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        """Open the store and build the application; runs in each worker after the fork."""
+        return create_app(self._settings, open_store(self._settings), self.draining.is_set)
+
+
+def serve(settings: Settings) -> None:
+    """Answer requests until SIGTERM or SIGINT; raises ``CannotServeError`` where that cannot begin."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("elastic_transport").setLevel(logging.ERROR)
+    if settings.elasticsearch_doc_type:
+        log.info("ELASTICSEARCH_DOC_TYPE is ignored: Elasticsearch has no mapping types any more.")
+    _select_engine(settings)
+    _try_store(settings)
+    listener = _listen(settings.host, settings.port)
+    log.info("Serving the Match API on %s, images in %s.", _url(listener), _store_name(settings))
+    application = _Application(settings, listener)
+    arbiter = _Arbiter(application)
+    arbiter.draining, arbiter.drain_seconds = application.draining, settings.drain_seconds
+    try:
+        arbiter.run()
+    except SystemExit as end:
+        if end.code not in (0, None):
+            raise CannotServeError("The server stopped; the log above says why.") from end
+
+
+def _select_engine(settings: Settings) -> None:
+    try:
+        engine.select(settings.engine)
+    except (ValueError, MatchError) as error:
+        raise CannotServeError(str(error)) from error
+
+
+def _try_store(settings: Settings) -> None:
+    """Open and close an embedded store's file, so that one that cannot be used is told before serving."""
+    if settings.elasticsearch_url:
+        return
+    try:
+        Database(settings.data).close()
+    except MatchError as error:
+        raise CannotServeError(str(error)) from error
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(2048)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            reason = f"port {port} of {host} is in use by another program; set PORT to a free one"
+        elif error.errno == errno.EACCES:
+            reason = f"port {port} may not be opened by this user; set PORT to one above 1023"
+        else:
+            reason = f"cannot listen on {host} port {port}: {error.strerror or error}"
+        raise CannotServeError(f"{reason[0].upper()}{reason[1:]}.") from error
+    return listener
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _store_name(settings: Settings) -> str:
+    if settings.elasticsearch_url:
+        return f"Elasticsearch, index {settings.elasticsearch_index}"
+    return str(Path(settings.data).resolve())

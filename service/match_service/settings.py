@@ -1,0 +1,115 @@
+"""Everything that can be configured, read once from the environment into frozen values.
+
+The names are the original Match service's where it had them; docs/http-api.md lists all.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+MIB: Final = 1024 * 1024
+TRUE: Final = frozenset({"1", "true", "yes", "on"})
+FALSE: Final = frozenset({"0", "false", "no", "off"})
+
+
+class SettingsError(ValueError):
+    """An environment variable holds something that cannot be meant; its text is one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class FetchLimits:
+    """What fetching a caller's URL may cost and reach."""
+
+    timeout: float = 10.0
+    """Seconds for everything: resolving, connecting, redirects and the last byte."""
+    max_bytes: int = 64 * MIB
+    max_redirects: int = 5
+    allow_private: bool = False
+    """Whether loopback, private and link-local addresses may be reached."""
+    private_hosts: frozenset[str] = frozenset()
+    """Hosts (as written in the URL, lower case) that may be at such addresses all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Configuration of one service process."""
+
+    elasticsearch_url: str = field(default="", repr=False)
+    """Nodes of the cluster, comma separated; none selects the embedded store. Never logged: it may hold
+    credentials."""
+    elasticsearch_index: str = "images"
+    elasticsearch_doc_type: str = ""
+    elasticsearch_ca_certs: str = ""
+    manage_index: bool = True
+    data: Path = Path("match.db")
+    engine: str = "native"
+    all_orientations: bool = True
+    host: str = "127.0.0.1"
+    port: int = 8888
+    workers: int = 1
+    threads: int = 16
+    drain_seconds: float = 1.0
+    """Between SIGTERM and the last accepted connection; readiness says 503 meanwhile."""
+    max_body_bytes: int = 64 * MIB
+    fetch: FetchLimits = FetchLimits()
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
+        """Read the environment; an empty variable counts as unset. Raises ``SettingsError``."""
+        env = _Environment(environ)
+        url = env.text("ELASTICSEARCH_URL", "")
+        return cls(
+            elasticsearch_url=url,
+            elasticsearch_index=env.text("ELASTICSEARCH_INDEX", "images"),
+            elasticsearch_doc_type=env.text("ELASTICSEARCH_DOC_TYPE", ""),
+            elasticsearch_ca_certs=env.text("ELASTICSEARCH_CA_CERTS", ""),
+            manage_index=env.flag("MATCH_MANAGE_INDEX", default=True),
+            data=Path(env.text("MATCH_DATA", "match.db")),
+            engine=env.text("MATCH_ENGINE", "native"),
+            all_orientations=env.flag("ALL_ORIENTATIONS", default=True),
+            host=env.text("MATCH_HOST", "127.0.0.1"),
+            port=env.number("PORT", 8888, 0, 65535),
+            workers=env.number("WORKER_COUNT", 4 if url else 1, 1, 1024),
+            threads=env.number("MATCH_THREADS", 16, 1, 1024),
+            drain_seconds=float(env.number("MATCH_DRAIN_SECONDS", 1, 0, 3600)),
+            max_body_bytes=env.number("MATCH_MAX_BODY_BYTES", 64 * MIB, 1024, 1024 * MIB),
+            fetch=FetchLimits(
+                timeout=float(env.number("MATCH_FETCH_TIMEOUT_SECONDS", 10, 1, 300)),
+                max_bytes=env.number("MATCH_FETCH_MAX_BYTES", 64 * MIB, 1024, 1024 * MIB),
+                allow_private=env.flag("MATCH_FETCH_ALLOW_PRIVATE", default=False),
+                private_hosts=frozenset(h.lower() for h in env.items("MATCH_FETCH_PRIVATE_HOSTS")),
+            ),
+        )
+
+
+def parse_flag(text: str) -> bool | None:
+    """True or false for the words people write for them in any case, None for anything else."""
+    word = text.strip().lower()
+    return True if word in TRUE else False if word in FALSE else None
+
+
+class _Environment:
+    """Typed look-ups that name the variable when its value is wrong."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+
+    def text(self, name: str, default: str) -> str:
+        return self._environ.get(name, "").strip() or default
+
+    def items(self, name: str) -> list[str]:
+        return [item.strip() for item in self.text(name, "").split(",") if item.strip()]
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        value = parse_flag(text) if (text := self.text(name, "")) else default
+        if value is None:
+            raise SettingsError(f"{name} must be true or false, not {text!r}.")
+        return value
+
+    def number(self, name: str, default: int, low: int, high: int) -> int:
+        text = self.text(name, str(default))
+        if not (text.isascii() and text.isdigit() and len(text) < 19 and low <= int(text) <= high):
+            raise SettingsError(f"{name} must be a whole number from {low} to {high}, not {text!r}.")
+        return int(text)

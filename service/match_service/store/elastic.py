@@ -1,0 +1,258 @@
+"""Signatures in Elasticsearch, behind an alias that the operator (or this store itself) looks after.
+
+Candidates come from Elasticsearch by number of equal words, 100 per view and all views in one request;
+their exact distances are computed here. A document's id is a hash of its filepath, which makes an
+overwrite one atomic call and a delete exact. Answers that Elasticsearch calls partial are never passed
+on: a search that missed a shard says so instead of saying "no match".
+"""
+
+import base64
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import elasticsearch
+from elasticsearch import Elasticsearch
+
+import match_index
+from match_service import engine
+from match_service.errors import StoreUnavailableError
+from match_service.model import Match, Record, Views
+from match_service.store.base import DISTANCE_CUTOFF
+from match_service.store.ranking import matches_among
+
+CANDIDATES: Final = 100
+"""Documents fetched per view, as image-match does."""
+WINDOW: Final = 10_000
+"""Elasticsearch's default ``index.max_result_window``: from + size may not exceed it."""
+READ_SECONDS: Final = 10
+WRITE_SECONDS: Final = 20
+CHECK_SECONDS: Final = 2
+CONNECTIONS: Final = 32
+MANAGED_SHARDS: Final = 1
+MANAGED_REPLICAS: Final = 1
+
+
+class ElasticStore:
+    """A ``Store`` over an Elasticsearch 8 or 9 cluster."""
+
+    def __init__(self, client: Elasticsearch, alias: str, *, manage_index: bool) -> None:
+        self._client = client
+        self._alias = alias
+        self._manage_index = manage_index
+        self._index_seen = False
+        self._lock = threading.Lock()
+
+    @classmethod
+    def connect(
+        cls, url: str, alias: str, *, manage_index: bool = True, ca_certs: str | None = None
+    ) -> "ElasticStore":
+        """A store on the nodes in ``url``, comma separated; speaks to none of them yet.
+
+        A URL may hold user and password, and a missing scheme means http, as in the original. With
+        ``manage_index`` the first call creates template, index and alias where they are missing;
+        without it calls fail until somebody else has.
+        """
+        hosts = [_with_scheme(part.strip()) for part in url.split(",") if part.strip()]
+        options: dict[str, Any] = {"ca_certs": ca_certs} if ca_certs else {}
+        client = Elasticsearch(
+            hosts,
+            request_timeout=READ_SECONDS,
+            # Repeating a call is safe: ids make writes idempotent. One that timed out is not repeated,
+            # since the cluster is then busy enough.
+            max_retries=2,
+            retry_on_timeout=False,
+            connections_per_node=CONNECTIONS,
+            **options,
+        )
+        return cls(client, alias, manage_index=manage_index)
+
+    def add(self, record: Record) -> None:
+        """Index the record under its own id; returns once a search finds it."""
+        document: dict[str, Any] = {
+            "filepath": record.filepath,
+            "sha256": record.sha256,
+            "timestamp": datetime.now(UTC).isoformat(),
+            "signature": base64.b64encode(engine.pack(record.signature)).decode("ascii"),
+            "words": engine.words(record.signature),
+        }
+        if record.metadata is not None:
+            document["metadata"] = record.metadata
+        with self._translated():
+            self._ensure_index()
+            self._client.options(request_timeout=WRITE_SECONDS).index(
+                index=self._alias,
+                id=match_index.document_id(record.filepath),
+                document=document,
+                require_alias=True,
+                refresh="wait_for",
+                timeout=f"{READ_SECONDS}s",
+            )
+
+    def delete(self, filepath: str) -> bool:
+        """Delete the one document of ``filepath``; returns once no search finds it."""
+        with self._translated():
+            self._ensure_index()
+            try:
+                self._client.options(request_timeout=WRITE_SECONDS).delete(
+                    index=self._alias,
+                    id=match_index.document_id(filepath),
+                    refresh="wait_for",
+                    timeout=f"{READ_SECONDS}s",
+                )
+            except elasticsearch.NotFoundError as error:
+                if error.body.get("result") != "not_found":
+                    raise
+                return False
+        return True
+
+    def search(self, views: Views, *, cutoff: float = DISTANCE_CUTOFF) -> list[Match]:
+        """Candidates of every view in one request, each judged by its exact distance to all views."""
+        searches: list[dict[str, Any]] = []
+        for view in views:
+            terms = [{"term": {"words": word}} for word in engine.words(view)]
+            searches.append({"allow_partial_search_results": False})
+            searches.append(
+                {
+                    "query": {"bool": {"should": terms}},
+                    "size": CANDIDATES,
+                    "track_total_hits": False,
+                    "_source": ["filepath", "signature", "metadata"],
+                }
+            )
+        with self._translated():
+            self._ensure_index()
+            answer = self._client.msearch(index=self._alias, searches=searches)
+        sources: dict[str, dict[str, Any]] = {}
+        for response in answer["responses"]:
+            sources.update((hit["_id"], hit["_source"]) for hit in _complete(response)["hits"]["hits"])
+        candidates = [
+            (source["filepath"], base64.b64decode(source["signature"]), source.get("metadata"))
+            for source in sources.values()
+        ]
+        return matches_among(candidates, views, cutoff)
+
+    def count(self) -> int:
+        """Documents a search can find."""
+        with self._translated():
+            self._ensure_index()
+            answer = self._client.count(index=self._alias)
+        return int(_complete(answer.body)["count"])
+
+    def filepaths(self, offset: int, limit: int) -> list[str]:
+        """A page in code-point order; beyond the result window by leaps of one window each."""
+        after: str | None = None
+        while offset and offset + limit > WINDOW:
+            leap = min(offset, WINDOW)
+            landed = self._page(after, leap - 1, 1)
+            if not landed:
+                return []
+            after, offset = landed[0], offset - leap
+        return self._page(after, offset, limit)
+
+    def _page(self, after: str | None, skip: int, limit: int) -> list[str]:
+        query = {"match_all": {}} if after is None else {"range": {"filepath": {"gt": after}}}
+        with self._translated():
+            self._ensure_index()
+            answer = self._client.search(
+                index=self._alias,
+                query=query,
+                sort=[{"filepath": "asc"}],
+                from_=skip,
+                size=limit,
+                source=False,
+                track_total_hits=False,
+                allow_partial_search_results=False,
+            )
+        return [hit["sort"][0] for hit in _complete(answer.body)["hits"]["hits"]]
+
+    def check(self) -> None:
+        """Ask every shard for nothing, which only works where all of them can answer."""
+        client = self._client.options(request_timeout=CHECK_SECONDS, max_retries=0)
+        with self._translated():
+            self._ensure_index()
+            answer = client.search(
+                index=self._alias, size=0, track_total_hits=False, allow_partial_search_results=False
+            )
+        _complete(answer.body)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _ensure_index(self) -> None:
+        """See that the alias exists, making it where that is ours to do; cheap once it was seen.
+
+        Safe to run in any number of processes at once: every step is one atomic call, and losing a
+        race means finding the work done.
+        """
+        if self._index_seen:
+            return
+        with self._lock:
+            if self._index_seen:
+                return
+            indices = self._client.options(request_timeout=CHECK_SECONDS, max_retries=0).indices
+            if not indices.exists_alias(name=self._alias):
+                if not self._manage_index:
+                    raise StoreUnavailableError(f"Elasticsearch has no alias {self._alias} yet.")
+                self._create_index()
+            self._index_seen = True
+
+    def _create_index(self) -> None:
+        indices = self._client.options(request_timeout=WRITE_SECONDS).indices
+        if indices.exists(index=self._alias):
+            raise StoreUnavailableError(
+                f"{self._alias} is an index in Elasticsearch, but the service needs an alias of that name;"
+                " set ELASTICSEARCH_INDEX to another name."
+            )
+        alias, backing = self._alias, match_index.backing_index(self._alias)
+        indices.put_index_template(
+            name=match_index.template_name(alias),
+            body=match_index.template_body(alias, MANAGED_SHARDS, MANAGED_REPLICAS),
+        )
+        try:
+            indices.create(index=backing, body=match_index.index_body(alias))
+        except elasticsearch.BadRequestError as error:
+            if error.error != "resource_already_exists_exception":
+                raise
+            if not indices.exists_alias(name=alias):
+                indices.update_aliases(body=match_index.alias_action(alias, backing))
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Turn the client's errors into ours; the texts hold no URL, since it may hold a password."""
+        try:
+            yield
+        except elasticsearch.NotFoundError as error:
+            self._index_seen = False
+            raise StoreUnavailableError(f"Elasticsearch has no alias {self._alias}.") from error
+        except elasticsearch.BadRequestError:
+            raise  # our request is wrong, which trying again will not mend
+        except elasticsearch.ApiError as error:
+            raise StoreUnavailableError(_reason(error)) from error
+        except elasticsearch.TransportError as error:
+            raise StoreUnavailableError(f"Elasticsearch does not answer ({type(error).__name__}).") from error
+
+
+def _with_scheme(url: str) -> str:
+    return url if "://" in url else f"http://{url}"
+
+
+def _reason(error: elasticsearch.ApiError) -> str:
+    status = error.meta.status
+    if status in (401, 403):
+        return "Elasticsearch does not accept the service's credentials for this."
+    return f"Elasticsearch cannot answer now (status {status}, {error.error})."
+
+
+def _complete(response: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The response if it speaks for every shard; raises ``StoreUnavailableError`` otherwise."""
+    if "error" in response:
+        status, kind = response.get("status"), response["error"].get("type")
+        raise StoreUnavailableError(f"Elasticsearch cannot answer now (status {status}, {kind}).")
+    shards = response["_shards"]
+    if response.get("timed_out") or shards["failed"] or shards["successful"] < shards["total"]:
+        raise StoreUnavailableError("Elasticsearch could not ask all shards of the index.")
+    return response
