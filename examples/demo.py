@@ -267,7 +267,7 @@ def add(api: Api) -> None:
 def hit(api: Api, what: str, image: bytes, wanted: str, least: float) -> None:
     """Search, show and check the best hit; scores go from 0 to 100."""
     answer = api.call("POST", "/search", image=image)
-    best = answer.result[0] if answer.result else {"filepath": "nothing", "score": 0}
+    best: dict[str, Any] = answer.result[0] if answer.result else {"filepath": "nothing", "score": 0}
     answer.line(f"search {what}", f"{best['filepath']}, score {best['score']:.1f}")
     expect(
         best["filepath"] == wanted and best["score"] >= least,
