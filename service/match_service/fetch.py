@@ -95,12 +95,12 @@ class Fetcher:
             connection.sock = self._tls.wrap_socket(raw, server_hostname=target.host) if target.tls else raw
             try:
                 connection.request("GET", target.path, headers=HEADERS)
-                response = connection.getresponse()
-                if response.status in REDIRECTS and (location := response.getheader("Location")):
-                    return location
-                if not 200 <= response.status < 300:
-                    raise FetchError(f"The URL's server answered with status {response.status}.")
-                return self._read(response, deadline)
+                with connection.getresponse() as response:
+                    if response.status in REDIRECTS and (location := response.getheader("Location")):
+                        return location
+                    if not 200 <= response.status < 300:
+                        raise FetchError(f"The URL's server answered with status {response.status}.")
+                    return self._read(response, deadline)
             finally:
                 connection.close()
 

@@ -220,7 +220,7 @@ def _finite(digits: str) -> float:
 
 
 def _int(digits: str) -> int:
-    if len(digits) > MAX_NUMBER_DIGITS:
+    if len(digits.removeprefix("-")) > MAX_NUMBER_DIGITS:
         raise BadRequestError(f"metadata holds a number of more than {MAX_NUMBER_DIGITS} digits.")
     return int(digits)
 
