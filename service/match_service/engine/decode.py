@@ -71,40 +71,37 @@ class Frame:
 
 def decode(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Frame:
     """Decode the first frame of ``data``; ``BadImageError`` says in a sentence what is wrong with it."""
-    _check_size(data, limits)
-    with quiet_pillow():
-        try:
-            image = _open(data, limits)
-            image.load()
-            # A mode that cannot become RGB shows on one pixel as well as on all of them.
-            image.crop((0, 0, 1, 1)).convert("RGB")
-        except BadImageError:
-            raise
-        except Image.DecompressionBombError as error:
-            raise BadImageError("The image has too many pixels to be decoded safely.") from error
-        except UnidentifiedImageError as error:
-            raise BadImageError(
-                "The data is not an image in a format that is read here, such as JPEG, PNG, GIF or WebP."
-            ) from error
-        except MemoryError as error:
-            raise BadImageError("The image is too large to be decoded.") from error
-        except Exception as error:  # codecs raise anything on damaged or hostile bytes
-            raise BadImageError(f"The image cannot be decoded: {_reason(error)}.") from error
+    with quiet_pillow(), _refusals():
+        image = _open(data, limits)
+        image.load()
+        # A mode that cannot become RGB shows on one pixel as well as on all of them.
+        image.crop((0, 0, 1, 1)).convert("RGB")
     return Frame(image)
 
 
 def check_header(data: bytes, limits: Limits = DEFAULT_LIMITS) -> None:
-    """Refuse what ``decode`` would refuse by its size alone; an unreadable header passes."""
-    _check_size(data, limits)
-    with quiet_pillow():
-        try:
-            _open(data, limits)
-        except BadImageError:
-            raise
-        except Image.DecompressionBombError as error:
-            raise BadImageError("The image has too many pixels to be decoded safely.") from error
-        except Exception:  # noqa: BLE001 - whoever decodes it says what is wrong
-            return
+    """Refuse what ``decode`` would refuse before it decodes a pixel."""
+    with quiet_pillow(), _refusals():
+        _open(data, limits)
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Codecs raise anything on damaged or hostile bytes; whatever it is, the image is refused for it."""
+    try:
+        yield
+    except BadImageError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise BadImageError("The image has too many pixels to be decoded safely.") from error
+    except UnidentifiedImageError as error:
+        raise BadImageError(
+            "The data is not an image in a format that is read here, such as JPEG, PNG, GIF or WebP."
+        ) from error
+    except MemoryError as error:
+        raise BadImageError("The image is too large to be decoded.") from error
+    except Exception as error:
+        raise BadImageError(f"The image cannot be decoded: {_reason(error)}.") from error
 
 
 def _check_size(data: bytes, limits: Limits) -> None:
@@ -115,6 +112,7 @@ def _check_size(data: bytes, limits: Limits) -> None:
 
 
 def _open(data: bytes, limits: Limits) -> Image.Image:
+    _check_size(data, limits)
     image = Image.open(BytesIO(data), formats=FORMATS)
     width, height = image.size
     if width * height > limits.pixels:

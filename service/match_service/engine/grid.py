@@ -10,7 +10,6 @@ from match_service.engine.grey import SCALE, WEIGHTS, exact_grey
 from match_service.engine.layout import GRID
 from match_service.engine.window import Window
 
-
 _ROWS: Final = 257
 """Most bytes whose sum fits 16 bits, in which numpy adds fastest."""
 

@@ -41,8 +41,10 @@ def test_it_refuses_what_the_native_engine_refuses() -> None:
     engine.select("reference")
     with pytest.raises(BadImageError, match="pixels"):
         engine.signature(NOISE, Limits(pixels=100))
-    with pytest.raises(BadImageError, match="cannot be decoded"):
+    with pytest.raises(BadImageError, match="not an image in a format that is read here"):
         engine.signature(b"no image")
+    with pytest.raises(BadImageError, match="cannot be decoded by image-match"):
+        engine.signature(NOISE[:1000])
     with pytest.raises(FeaturelessImageError):
         engine.signature(encoded(np.zeros((9, 9), np.uint8)))
 
