@@ -1,11 +1,48 @@
 """`python -m labcluster <command>`: the local cluster and the single Elasticsearch node from a shell."""
 
 import argparse
+import os
 import signal
 import sys
 import threading
+import time
 
-from labcluster import elasticsearch, progress
+from labcluster import certificates, elasticsearch, foreign, lab, progress
+from labcluster.cluster import Cluster
+
+COMMANDS = {
+    "up": "start or heal the cluster, build and load the images",
+    "status": "what runs and where its files are",
+    "down": "stop everything; volumes, objects, images and builds stay",
+    "kubeconfig": "print the path of the kubeconfig",
+    "images": "build and load the images, print their references",
+    "elasticsearch": "run one Elasticsearch node in the foreground, print its URL",
+}
+
+
+def _up() -> None:
+    start = time.monotonic()
+    cluster = Cluster.up()
+    references = cluster.images
+    if progress.summary():
+        progress.say(progress.summary())
+    progress.say(f"  {time.monotonic() - start:7.1f} s  in all; context {cluster.context} is up")
+    for name, reference in references.items():
+        progress.say(f"  {name:14} {reference}")
+    progress.say(f"  export KUBECONFIG={cluster.kubeconfig}")
+
+
+def _images() -> None:
+    for name, reference in Cluster.up().images.items():
+        print(f"{name} {reference}")
+
+
+def _kubeconfig() -> None:
+    target = foreign.decide(os.environ)
+    path = foreign.kubeconfig(target) if target else certificates.kubeconfig("admin")
+    if not path.exists():
+        raise progress.LabError("There is no cluster yet: run `python -m labcluster up`.")
+    print(path)
 
 
 def _elasticsearch() -> None:
@@ -18,15 +55,28 @@ def _elasticsearch() -> None:
         stop.wait()
 
 
+def _run(arguments: argparse.Namespace) -> None:
+    if arguments.command == "down":
+        if foreign.decide(os.environ):
+            raise progress.LabError("CLUSTER names a cluster of yours, which is not ours to stop: unset it.")
+        lab.down(arguments.purge)
+    elif arguments.command == "status":
+        print(lab.status())
+    else:
+        simple = {"up": _up, "images": _images, "kubeconfig": _kubeconfig, "elasticsearch": _elasticsearch}
+        simple[arguments.command]()
+
+
 def main() -> int:
     """Parse the command line and run one command; exit code 1 with one sentence when it cannot be done."""
     parser = argparse.ArgumentParser(prog="labcluster", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("elasticsearch", help="run one Elasticsearch node in the foreground, print its URL")
-    arguments = parser.parse_args()
+    for name, text in COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=text)
+        if name == "down":
+            command.add_argument("--purge", action="store_true", help="delete data and builds as well")
     try:
-        if arguments.command == "elasticsearch":
-            _elasticsearch()
+        _run(parser.parse_args())
     except progress.LabError as error:
         progress.say(str(error))
         return 1

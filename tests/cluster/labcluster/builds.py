@@ -1,4 +1,4 @@
-"""Finished builds under a key made of what defines them, so that nothing is built twice and nothing goes stale."""
+"""Finished builds under a key made of what defines them: nothing is built twice, nothing goes stale."""
 
 import contextlib
 import fcntl

@@ -1,6 +1,6 @@
-"""An Elasticsearch server laid out from Maven artifacts, since only those can be had without Elastic's own sites.
+"""An Elasticsearch server laid out from Maven artifacts: they can be had without Elastic's own sites.
 
-Modules that are not published (scripts, ILM, language analysis ...) are absent; docs/local-cluster.md lists them.
+Modules that are not published (scripts, ILM, language analysis ...) are absent: see docs/local-cluster.md.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Where the lab keeps things: nothing is written inside the checkout, so builds outlive branches and clones."""
+"""Where the lab keeps things: outside the checkout, so that builds outlive branches and clones."""
 
 import os
 import tempfile

@@ -52,9 +52,9 @@ def tail(log: Path, lines: int = 20) -> str:
 
 
 def run(
-    command: Sequence[str | Path], log: str, *, cwd: Path | None = None, env: Mapping[str, str] | None = None
+    command: Sequence[object], log: str, *, cwd: Path | None = None, env: Mapping[str, str] | None = None
 ) -> None:
-    """Run to the end with output appended to the log of that name; `LabError` with its last lines on failure."""
+    """Run to the end, output appended to the log of that name; `LabError` with its last lines on failure."""
     file = paths.logs() / f"{log}.log"
     file.parent.mkdir(parents=True, exist_ok=True)
     words = [str(word) for word in command]
@@ -74,7 +74,7 @@ def run(
         raise LabError(f"{words[0]} failed with code {code}; the end of {file}:\n{tail(file)}")
 
 
-def output(command: Sequence[str | Path], given: bytes | None = None) -> str:
+def output(command: Sequence[object], given: bytes | None = None) -> str:
     """Standard output of a short command; `LabError` with its standard error on failure."""
     words = [str(word) for word in command]
     done = subprocess.run(words, input=given, capture_output=True, check=False)

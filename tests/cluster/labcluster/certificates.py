@@ -1,0 +1,96 @@
+"""The cluster's certificates and kubeconfigs: one authority, elliptic keys, made once, kept with the data."""
+
+import base64
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+from labcluster import network, paths, progress
+
+USERS = {
+    "admin": "/O=system:masters/CN=lab-admin",
+    "kube-controller-manager": "/CN=system:kube-controller-manager",
+    "kube-scheduler": "/CN=system:kube-scheduler",
+    "kube-proxy": "/CN=system:kube-proxy",
+    "coredns": "/O=system:masters/CN=lab-coredns",
+    "volumes": "/O=system:masters/CN=lab-volumes",
+    "apiserver-to-kubelet": "/O=system:masters/CN=lab-apiserver",
+}
+KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+DAYS = ("-days", "3650")
+
+
+def folder() -> Path:
+    """Where keys and certificates lie, readable by root only."""
+    return paths.lab() / "pki"
+
+
+def ensure(nodes: list[str]) -> None:
+    """Make what is missing: the authority, the API server's, every user's, every node's, the tokens' key."""
+    where = folder()
+    where.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not (where / "ca.crt").exists():
+        subject = ("-subj", "/CN=match-operator-lab")
+        _openssl("req", "-x509", *KEY, *DAYS, *subject, "-keyout", where / "ca.key", "-out", where / "ca.crt")
+    if not (where / "tokens.key").exists():
+        _openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", where / "tokens.key")
+        _openssl("ec", "-in", where / "tokens.key", "-pubout", "-out", where / "tokens.pub")
+    hosts = ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"]
+    hosts.append("kubernetes.default.svc.cluster.local")
+    addresses = ["127.0.0.1", network.GATEWAY, network.FIRST_SERVICE]
+    _sign("apiserver", "/CN=kube-apiserver", hosts, addresses)
+    for name, subject_name in USERS.items():
+        _sign(name, subject_name, [], [])
+    for node in nodes:
+        _sign(f"kubelet-{node}", f"/O=system:nodes/CN=system:node:{node}", [node], [network.GATEWAY])
+    for name in [*USERS, *(f"kubelet-{node}" for node in nodes)]:
+        _kubeconfig(name)
+
+
+def kubeconfig(name: str) -> Path:
+    """The kubeconfig of a user of the list above, or of `kubelet-<node>`."""
+    return paths.lab() / ("kubeconfig" if name == "admin" else f"pki/{name}.kubeconfig")
+
+
+def _openssl(*words: str | Path) -> None:
+    progress.run(["openssl", *words], "openssl")
+
+
+def _sign(name: str, subject: str, hosts: list[str], addresses: list[str]) -> None:
+    where = folder()
+    if (where / f"{name}.crt").exists():
+        return
+    names = [f"DNS:{host}" for host in hosts] + [f"IP:{address}" for address in addresses]
+    extensions = ["extendedKeyUsage=serverAuth,clientAuth"]
+    if names:
+        extensions.append(f"subjectAltName={','.join(names)}")
+    with tempfile.TemporaryDirectory() as work:
+        request, details, made = Path(work) / "csr", Path(work) / "ext", Path(work) / "crt"
+        details.write_text("\n".join(extensions))
+        _openssl("req", *KEY, "-subj", subject, "-keyout", where / f"{name}.key", "-out", request)
+        authority = ("-CA", where / "ca.crt", "-CAkey", where / "ca.key", "-CAcreateserial")
+        _openssl("x509", "-req", "-in", request, *authority, *DAYS, "-extfile", details, "-out", made)
+        shutil.copy(made, where / f"{name}.crt")
+
+
+def _kubeconfig(name: str) -> None:
+    def data(file: str) -> str:
+        return base64.b64encode((folder() / file).read_bytes()).decode()
+
+    cluster = {"server": network.API_SERVER, "certificate-authority-data": data("ca.crt")}
+    user = {"client-certificate-data": data(f"{name}.crt"), "client-key-data": data(f"{name}.key")}
+    context = {"cluster": "lab", "user": name, "namespace": "default"}
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "lab", "cluster": cluster}],
+        "users": [{"name": name, "user": user}],
+        "contexts": [{"name": "match-operator-lab", "context": context}],
+        "current-context": "match-operator-lab",
+    }
+    file = kubeconfig(name)
+    text = json.dumps(config, indent=1)
+    if not file.exists() or file.read_text() != text:
+        file.touch(mode=0o600)
+        file.write_text(text)

@@ -1,0 +1,119 @@
+"""The images of the workload, built from this checkout, under tags made of what defines them."""
+
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from labcluster import base, builds, containers, distribution, paths, progress
+from labcluster.nodes import Node
+
+PREFIX = "localhost/match-lab"
+
+
+@dataclass(frozen=True)
+class Image:
+    """What `buildah build` is given; `key` tells two contents apart."""
+
+    name: str
+    dockerfile: Path
+    context: Callable[[], Path]
+    key: str
+    expected: str
+    prefix: str = PREFIX
+
+    @property
+    def reference(self) -> str:
+        """Repository and tag."""
+        return f"{self.prefix}/match-{self.name}:{self.key}"
+
+
+def _base_key() -> str:
+    return base.archive().parent.name
+
+
+def ours(name: str, base_key: str) -> Image:
+    """`operator` or `service`, from the checkout's Dockerfile.<name>, on the base of that key."""
+    root = paths.REPOSITORY
+    dockerfile = root / f"Dockerfile.{name}"
+    parts = [dockerfile, root / f"requirements/{name}.txt"]
+    parts += [root / part for part in ("pyproject.toml", "README.md", "LICENSE", "operator", "service")]
+    files = [path for path in builds.files_under(*parts) if ".egg-info" not in str(path)]
+    key = builds.key(files, root, base_key)
+    return Image(name, dockerfile, lambda: root, key, "about 1 min, 15 s when only our code has changed")
+
+
+def elasticsearch() -> Image:
+    """A server from Maven artifacts that honours the official image's contract."""
+    sources = distribution.SOURCES
+    key = builds.key(builds.files_under(sources), sources, _base_key())
+    return Image("elasticsearch", sources / "Dockerfile", distribution.path, key, "about 2 min")
+
+
+def ensure(node: Node) -> dict[str, str]:
+    """Build what the node does not have; references of `elasticsearch`, `operator` and `service`."""
+    images = [elasticsearch(), *(ours(name, _base_key()) for name in ("operator", "service"))]
+    missing = [image for image in images if not containers.present(node, image.reference)]
+    if missing:
+        with builds.locked("images"):
+            for image in missing:
+                if not containers.present(node, image.reference):
+                    _build(node, image)
+    return {image.name: image.reference for image in images}
+
+
+def _build(node: Node, image: Image) -> None:
+    with progress.stage(f"image {image.name}", image.expected):
+        build(image, ["--build-arg", f"BASE_IMAGE={ensure_base()}"])
+        file = paths.lab() / f"{image.name}.tar"
+        file.unlink(missing_ok=True)
+        progress.run(
+            [*buildah(), "push", image.reference, f"docker-archive:{file}:{image.reference}"], "images"
+        )
+        containers.load(node, file)
+        file.unlink()
+        _forget_older(node, image)
+
+
+def build(image: Image, options: list[str]) -> None:
+    """Run the Dockerfile; unchanged steps are taken from earlier builds."""
+    mounts = base.build_mounts(paths.lab() / "settings")
+    how = ["--isolation", "chroot", "--network", "host", "--layers", *mounts, *options]
+    target = ["--tag", image.reference, "--file", image.dockerfile, image.context()]
+    progress.run([*buildah(), "build", *how, *target], "images")
+
+
+def ensure_base() -> str:
+    """Reference of the base image in buildah's own storage."""
+    rootfs = base.archive()
+    reference = f"{PREFIX}/base:{rootfs.parent.name.removeprefix('base-')}"
+    if _known(reference):
+        return reference
+    with progress.stage("base image"):
+        name = "match-lab-base"
+        subprocess.run([*buildah(), "rm", name], capture_output=True, check=False)
+        progress.run([*buildah(), "from", "--name", name, "scratch"], "images")
+        progress.run([*buildah(), "add", name, rootfs, "/"], "images")
+        progress.run([*buildah(), "config", "--env", "LANG=C.UTF-8", "--cmd", "/bin/bash", name], "images")
+        progress.run([*buildah(), "commit", "--rm", name, reference], "images")
+    return reference
+
+
+def _known(reference: str) -> bool:
+    asked = subprocess.run(
+        [*buildah(), "inspect", "--type", "image", reference], capture_output=True, check=False
+    )
+    return asked.returncode == 0
+
+
+def buildah() -> list[str]:
+    """buildah with a storage of the lab's own, which `down --purge` can remove."""
+    storage = ["--root", str(paths.lab() / "buildah"), "--runroot", str(paths.run() / "buildah")]
+    return ["buildah", *storage, "--storage-driver", "overlay"]
+
+
+def _forget_older(node: Node, image: Image) -> None:
+    """Keep the last few builds of an image: pods of an earlier checkout may still run them."""
+    for name in containers.older(node, f"{PREFIX}/match-{image.name}", builds.KEPT):
+        containers.remove(node, name)
+        subprocess.run([*buildah(), "rmi", name], capture_output=True, check=False)

@@ -1,0 +1,93 @@
+"""Long-running programs that outlive the command that started them, and are stopped only if still ours."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from labcluster import paths, progress
+
+
+def identity(pid: int) -> str | None:
+    """Start time in ticks with the boot's id: a reused pid differs. None when no such process lives."""
+    try:
+        # The second field, the name in brackets, may itself hold spaces and brackets.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    if fields[0] == "Z":
+        return None
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return f"{boot}:{fields[19]}"
+
+
+def _record(name: str) -> Path:
+    return paths.run() / "processes" / f"{name}.json"
+
+
+def names() -> list[str]:
+    """Everything that was started and not yet stopped, the oldest first."""
+    records = (paths.run() / "processes").glob("*.json")
+    return [path.stem for path in sorted(records, key=lambda path: path.stat().st_mtime)]
+
+
+def running(name: str) -> int | None:
+    """The pid if the recorded process still lives and is the one that was started."""
+    try:
+        record = json.loads(_record(name).read_text())
+    except (OSError, ValueError):
+        return None
+    pid = int(record["pid"])
+    return pid if identity(pid) == record["identity"] else None
+
+
+def ensure(
+    name: str, command: Sequence[object], *, env: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> bool:
+    """Start the program unless it runs with this very command; True if it was started now."""
+    words = [str(word) for word in command]
+    if running(name) is not None:
+        if json.loads(_record(name).read_text())["command"] == words:
+            return False
+        stop(name)
+    log = paths.logs() / f"{name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    _record(name).parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as out:
+        # Not waited for: init adopts it when this command ends.
+        process = subprocess.Popen(
+            words,
+            cwd=cwd or "/",
+            env={**os.environ, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    record = {"pid": process.pid, "identity": identity(process.pid), "command": words}
+    _record(name).write_text(json.dumps(record))
+    return True
+
+
+def log_tail(name: str) -> str:
+    """The end of a program's log, with the sentence that it stopped if it did."""
+    log = paths.logs() / f"{name}.log"
+    state = "" if running(name) else f"    {name} has stopped\n"
+    return f"{state}  the end of {log}:\n{progress.tail(log)}"
+
+
+def stop(name: str, seconds: float = 20) -> None:
+    """SIGTERM, then SIGKILL after `seconds`; the record goes with it."""
+    pid = running(name)
+    if pid is not None:
+        known = identity(pid)
+        os.kill(pid, signal.SIGTERM)
+        end = time.monotonic() + seconds
+        while identity(pid) == known:
+            if time.monotonic() > end:
+                os.kill(pid, signal.SIGKILL)
+            time.sleep(0.05)
+    _record(name).unlink(missing_ok=True)
