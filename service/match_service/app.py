@@ -64,7 +64,7 @@ def _discard_body(response: Response) -> Response:
     """Read what a refused request still sends, so that its client sees the answer and not a reset."""
     deadline = time.monotonic() + DISCARD_SECONDS
     left = DISCARD_BYTES
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(Exception):  # whatever the WSGI server raises for a broken stream
         while left > 0 and time.monotonic() < deadline:
             chunk = request.environ["wsgi.input"].read(min(left, DISCARD_CHUNK))
             if not chunk:

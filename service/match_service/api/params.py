@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 from flask import Request
 from werkzeug.datastructures import FileStorage
-from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, UnsupportedMediaType
 from werkzeug.formparser import FormDataParser
 
 from match_index import MAX_FILEPATH_BYTES
@@ -154,7 +154,9 @@ class Params:
             else:
                 self._add(list(request.form.items(multi=True)))
                 self._files = dict(request.files.lists())
-        except (OSError, ValueError) as error:
+        except (HTTPException, BadRequestError):
+            raise
+        except Exception as error:  # the WSGI server has kinds of its own for a broken stream
             raise BadRequestError(f"The body is not well-formed {request.mimetype}.") from error
 
 

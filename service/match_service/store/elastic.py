@@ -170,7 +170,7 @@ class ElasticStore:
 
     def check(self) -> None:
         """Ask every shard for nothing, which only works where all of them can answer."""
-        client = self._client.options(request_timeout=CHECK_SECONDS, max_retries=0)
+        client = self._client.options(request_timeout=CHECK_SECONDS)
         with self._translated():
             self._ensure_index()
             answer = client.search(
@@ -193,7 +193,7 @@ class ElasticStore:
         with self._lock:
             if self._index_seen:
                 return
-            indices = self._client.options(request_timeout=CHECK_SECONDS, max_retries=0).indices
+            indices = self._client.options(request_timeout=CHECK_SECONDS).indices
             if not indices.exists_alias(name=self._alias):
                 if not self._manage_index:
                     raise StoreUnavailableError(f"Elasticsearch has no alias {self._alias} yet.")
