@@ -42,10 +42,9 @@ def audit_log() -> Path:
 def ensure() -> None:
     """Start what does not run and wait until the API server is ready (3 s)."""
     settings = paths.lab() / "settings"
-    settings.mkdir(parents=True, exist_ok=True)
-    (settings / "audit.json").write_text(json.dumps(AUDIT_POLICY))
+    audit = {settings / "audit.json": json.dumps(AUDIT_POLICY)}
     processes.ensure("etcd", _etcd())
-    processes.ensure("kube-apiserver", _apiserver(settings))
+    processes.ensure("kube-apiserver", _apiserver(settings), audit)
     progress.until(_ready, 120, "a ready API server", lambda: processes.log_tail("kube-apiserver"))
     processes.ensure("kube-controller-manager", _controllers())
     processes.ensure("kube-scheduler", _scheduler())
@@ -54,10 +53,8 @@ def ensure() -> None:
     given = ["--kubeconfig", certificates.kubeconfig("volumes"), "--root", volumes]
     processes.ensure("volumes", [tools.kube() / "volumes", *given])
     corefile = settings / "Corefile"
-    corefile.write_text(
-        COREFILE.format(address=network.GATEWAY, kubeconfig=certificates.kubeconfig("coredns"))
-    )
-    processes.ensure("coredns", [tools.coredns() / "coredns", "-conf", corefile])
+    text = COREFILE.format(address=network.GATEWAY, kubeconfig=certificates.kubeconfig("coredns"))
+    processes.ensure("coredns", [tools.coredns() / "coredns", "-conf", corefile], {corefile: text})
 
 
 def _etcd() -> list[object]:

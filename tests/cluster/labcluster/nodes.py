@@ -61,12 +61,9 @@ class Node:
     def ensure_containerd(self) -> None:
         """Start containerd and wait until it answers (under 1 s)."""
         self.state.mkdir(parents=True, exist_ok=True)
-        networks = self.folder / "cni"
-        networks.mkdir(parents=True, exist_ok=True)
-        (networks / "10-lab.conflist").write_text(json.dumps(self._cni()))
         config = self.folder / "containerd.toml"
-        config.write_text(self._containerd())
-        processes.ensure(f"containerd-{self.index}", ["containerd", "--config", config])
+        files = {config: self._containerd(), self.folder / "cni/10-lab.conflist": json.dumps(self._cni())}
+        processes.ensure(f"containerd-{self.index}", ["containerd", "--config", config], files)
         answer = ["ctr", "--address", str(self.socket), "version"]
         progress.until(
             lambda: subprocess.run(answer, capture_output=True, check=False).returncode == 0,
@@ -79,7 +76,6 @@ class Node:
         """Start the kubelet; the node is ready some 5 s later."""
         make_cgroups(self.cgroup)
         config = self.folder / "kubelet.json"
-        config.write_text(json.dumps(self._kubelet(), indent=1))
         command = [
             tools.kube() / "kubelet",
             f"--config={config}",
@@ -89,7 +85,7 @@ class Node:
             f"--node-ip={network.GATEWAY}",
             f"--node-labels=topology.kubernetes.io/zone=zone-{self.index}",
         ]
-        processes.ensure(f"kubelet-{self.index}", command)
+        processes.ensure(f"kubelet-{self.index}", command, {config: json.dumps(self._kubelet(), indent=1)})
 
     def _cni(self) -> dict[str, object]:
         ipam = {
@@ -174,10 +170,8 @@ def ensure_proxy() -> None:
         # Zero leaves the kernel's values alone, which a container may not change.
         "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
     }
-    config.write_text(json.dumps(settings))
-    processes.ensure(
-        "kube-proxy", [tools.kube() / "kube-proxy", f"--config={config}", "--hostname-override=lab-0"]
-    )
+    command = [tools.kube() / "kube-proxy", f"--config={config}", "--hostname-override=lab-0"]
+    processes.ensure("kube-proxy", command, {config: json.dumps(settings)})
 
 
 def _hierarchies() -> list[Path]:

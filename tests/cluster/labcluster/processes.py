@@ -44,15 +44,21 @@ def running(name: str) -> int | None:
     return pid if identity(pid) == record["identity"] else None
 
 
-def ensure(
-    name: str, command: Sequence[object], *, env: Mapping[str, str] | None = None, cwd: Path | None = None
-) -> bool:
-    """Start the program unless it runs with this very command; True if it was started now."""
+def ensure(name: str, command: Sequence[object], files: Mapping[Path, str] | None = None) -> bool:
+    """Start the program unless it runs with this command and these files; True if it was started now.
+
+    `files` are its settings, written here and only when they differ: kube-proxy, for one, ends when its file
+    is touched.
+    """
     words = [str(word) for word in command]
+    changed = {path: text for path, text in (files or {}).items() if not _holds(path, text)}
     if running(name) is not None:
-        if json.loads(_record(name).read_text())["command"] == words:
+        if not changed and json.loads(_record(name).read_text())["command"] == words:
             return False
         stop(name)
+    for path, text in changed.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
     log = paths.logs() / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     _record(name).parent.mkdir(parents=True, exist_ok=True)
@@ -60,8 +66,7 @@ def ensure(
         # Not waited for: init adopts it when this command ends.
         process = subprocess.Popen(
             words,
-            cwd=cwd or "/",
-            env={**os.environ, **(env or {})},
+            cwd="/",
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
@@ -70,6 +75,10 @@ def ensure(
     record = {"pid": process.pid, "identity": identity(process.pid), "command": words}
     _record(name).write_text(json.dumps(record))
     return True
+
+
+def _holds(path: Path, text: str) -> bool:
+    return path.exists() and path.read_text() == text
 
 
 def log_tail(name: str) -> str:
