@@ -329,7 +329,7 @@ def main() -> int:
     """Run the demo; the exit code is 0 only if every answer was right."""
     started = time.monotonic()
     name = str(yaml.safe_load((ROOT / EXAMPLE).read_text("utf-8"))["metadata"]["name"])
-    cluster = Cluster()
+    cluster = Cluster.up()
     try:
         heading(f"helm upgrade --install {RELEASE} charts/match-operator --namespace {SYSTEM}")
         for namespace in (SYSTEM, NAMESPACE):

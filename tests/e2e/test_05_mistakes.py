@@ -1,9 +1,8 @@
 """Story: I make a mistake, read one sentence, correct it, and it takes effect."""
 
-import subprocess
-
 import pytest
 
+from labcluster.progress import LabError
 from stories import Namespace, small_nodes
 
 
@@ -18,9 +17,9 @@ from stories import Namespace, small_nodes
     ],
 )
 def test_the_api_server_refuses_with_a_sentence(photos: Namespace, spec: dict, sentence: str):
-    with pytest.raises(subprocess.CalledProcessError) as refusal:
+    with pytest.raises(LabError) as refusal:
         photos.patch("photos", spec)
-    assert sentence in refusal.value.stderr
+    assert sentence in str(refusal.value)
 
 
 def test_a_setting_the_operator_owns_is_a_condition_until_it_is_removed(photos: Namespace):

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 from kubernetes import config as kubernetes_config
-from labcluster.cluster import Cluster
 
 import world
+from labcluster.cluster import Cluster
+from labcluster.progress import LabError
 from match_operator.clients.kube import Kube
 from match_operator.config import Config
 from match_operator.reconcile import Reconciler
@@ -181,11 +182,11 @@ def test_the_api_servers_defaults_are_those_the_unit_tests_assume(bench: Bench):
 
 @pytest.mark.parametrize("name", ["1photos", "photos.de", "p" * 31])
 def test_a_name_that_services_could_not_have_is_refused(bench: Bench, name: str):
-    with pytest.raises(Exception, match="the name of a MatchCluster") as refusal:
+    with pytest.raises(LabError, match="the name of a MatchCluster") as refusal:
         bench.apply(name=name)
     assert refusal
 
 
 def test_a_misspelt_field_is_refused(bench: Bench):
-    with pytest.raises(Exception, match="unknown field"):
+    with pytest.raises(LabError, match="unknown field"):
         bench.apply({"elasticsearch": {"nodeSet": []}})
