@@ -92,6 +92,9 @@ def _ensure_storage() -> None:
 
 
 def _ready(first: nodes.Node) -> bool:
+    """The kubelet answers (an earlier one's word holds for 40 s after it died) and calls the node ready."""
+    if not first.kubelet_answers():
+        return False
     path = "{.status.conditions[?(@.type=='Ready')].status}"
     return kubectl("get", "node", first.name, "--ignore-not-found", "-o", f"jsonpath={path}") == "True"
 
@@ -102,7 +105,7 @@ def down(purge: bool = False) -> None:
         raise progress.LabError("The local cluster runs as root: stop it as root.")
     os.environ["PATH"] = host.search_path()
     with progress.stage("stop"):
-        for name in reversed(processes.names()):
+        for name in sorted(processes.names(), key=_stop_rank):
             processes.stop(name)
         nodes.remove()
         network.remove()
@@ -111,6 +114,21 @@ def down(purge: bool = False) -> None:
         with progress.stage("purge"):
             for folder in (paths.lab(), paths.cache()):
                 subprocess.run(["rm", "-rf", "--one-file-system", str(folder)], check=True)
+
+
+def _stop_rank(name: str) -> int:
+    """Whoever calls others goes before them."""
+    order = (
+        "kubelet",
+        "kube-proxy",
+        "coredns",
+        "volumes",
+        "kube-scheduler",
+        "kube-controller",
+        "kube-api",
+        "etcd",
+    )
+    return next((rank for rank, start in enumerate(order) if name.startswith(start)), len(order))
 
 
 def status() -> str:

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import time
+import urllib.request
 from pathlib import Path
 
 from labcluster import certificates, network, paths, processes, progress, tools
@@ -45,6 +46,11 @@ class Node:
     @property
     def cgroup(self) -> str:
         return f"{CGROUP}/{self.name}"
+
+    @property
+    def health_port(self) -> int:
+        """Port of the kubelet's health on loopback."""
+        return 10248 + 100 * self.index
 
     @property
     def addresses(self) -> dict[str, str]:
@@ -86,6 +92,14 @@ class Node:
             f"--node-labels=topology.kubernetes.io/zone=zone-{self.index}",
         ]
         processes.ensure(f"kubelet-{self.index}", command, {config: json.dumps(self._kubelet(), indent=1)})
+
+    def kubelet_answers(self) -> bool:
+        """Whether the kubelet says it is healthy."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.health_port}/healthz", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
 
     def _cni(self) -> dict[str, object]:
         ipam = {
@@ -137,7 +151,7 @@ state = "{self.state / "containerd"}"
             "authorization": {"mode": "Webhook"},
             "address": network.GATEWAY,
             "port": 10250 + 100 * self.index,
-            "healthzPort": 10248 + 100 * self.index,
+            "healthzPort": self.health_port,
             "readOnlyPort": 0,
             "tlsCertFile": str(pki / f"kubelet-{self.name}.crt"),
             "tlsPrivateKeyFile": str(pki / f"kubelet-{self.name}.key"),
@@ -149,6 +163,8 @@ state = "{self.state / "containerd"}"
             "clusterDomain": "cluster.local",
             "clusterDNS": [network.GATEWAY],
             "maxPods": PODS_PER_NODE,
+            # kube-proxy speaks nftables; iptables chains would only be left behind.
+            "makeIPTablesUtilChains": False,
             # A test machine is often nearly full: neither evict pods nor throw the lab's images away for it.
             "evictionHard": {},
             "imageGCHighThresholdPercent": 100,

@@ -61,6 +61,9 @@ def ensure(name: str, command: Sequence[object], files: Mapping[Path, str] | Non
         path.write_text(text)
     log = paths.logs() / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
+    if log.exists():
+        # Why the one before it ended.
+        log.rename(log.with_suffix(".log.1"))
     _record(name).parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as out:
         # Not waited for: init adopts it when this command ends.
