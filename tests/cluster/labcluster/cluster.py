@@ -56,12 +56,17 @@ class Cluster:
 
     def kubectl(self, *words: str, input: str | None = None) -> str:  # noqa: A002  # subprocess's name for it
         """Standard output of kubectl; `LabError` with its standard error if it fails."""
-        command = [tools.kubectl(), "--kubeconfig", self.kubeconfig, *words]
-        return progress.output(command, None if input is None else input.encode())
+        return progress.output([*self._kubectl, *words], None if input is None else input.encode())
 
     def helm(self, *words: str) -> str:
         """Standard output of helm; `LabError` with its standard error if it fails."""
-        return progress.output([tools.helm(), "--kubeconfig", self.kubeconfig, *words])
+        program = tools.helm() if self.local else foreign.program("helm")
+        return progress.output([program, "--kubeconfig", self.kubeconfig, *words])
+
+    @property
+    def _kubectl(self) -> list[object]:
+        program = tools.kubectl() if self.local else foreign.program("kubectl")
+        return [program, "--kubeconfig", self.kubeconfig]
 
     @contextlib.contextmanager
     def reach(self, namespace: str, service: str, port: int) -> Iterator[str]:
@@ -72,8 +77,8 @@ class Cluster:
             if address != "None":
                 yield f"http://{address}:{port}"
                 return
-        command = [tools.kubectl(), "--kubeconfig", self.kubeconfig, "-n", namespace, "port-forward"]
-        words = [str(word) for word in (*command, f"service/{service}", f":{port}")]
+        forwarding = ("-n", namespace, "port-forward", f"service/{service}", f":{port}")
+        words = [str(word) for word in (*self._kubectl, *forwarding)]
         with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as forward:
             try:
                 line = forward.stdout.readline() if forward.stdout else ""

@@ -3,15 +3,13 @@
 Modules that are not published (scripts, ILM, language analysis ...) are absent: see docs/local-cluster.md.
 """
 
-import os
 import re
 import shutil
-import subprocess
 import tempfile
 import zipfile
 from pathlib import Path
 
-from labcluster import builds, paths, progress
+from labcluster import builds, host, paths, progress
 
 SOURCES = paths.DEFINITIONS / "elasticsearch"
 VERSION = re.findall(r"<elasticsearch.version>(.*)</", (SOURCES / "pom.xml").read_text())[0]
@@ -29,18 +27,14 @@ AGENT = "Agent-Class: match.lab.EntitlementAgent\nCan-Redefine-Classes: true\nCa
 
 
 def java() -> Path:
-    """The `bin` folder of a JDK 17 (the Java this distribution was tried on)."""
-    on_path = shutil.which("javac")
-    candidates = [Path(os.environ["JAVA_HOME"]) / "bin"] if "JAVA_HOME" in os.environ else []
-    candidates += [Path(on_path).resolve().parent] if on_path else []
-    candidates += [path / "bin" for path in sorted(Path("/usr/lib/jvm").glob("*17*"))]
-    for folder in candidates:
-        release = folder.parent / "release"
-        if (folder / "javac").exists() and release.exists() and 'JAVA_VERSION="17' in release.read_text():
-            return folder
-    raise progress.LabError(
-        "Elasticsearch needs a JDK 17: install openjdk-17-jdk-headless, or set JAVA_HOME to one."
-    )
+    """The `bin` folder of the JDK that builds and runs it."""
+    found = host.jdk()
+    if not found:
+        host.install({host.JDK})
+        found = host.jdk()
+    if not found:
+        raise progress.LabError(f"Elasticsearch needs a JDK 17: install {host.JDK} or set JAVA_HOME to one.")
+    return found
 
 
 def path() -> Path:
@@ -50,9 +44,7 @@ def path() -> Path:
 
 
 def _build(out: Path) -> None:
-    for tool in ("mvn", "cc"):
-        if not shutil.which(tool):
-            raise progress.LabError(f"Elasticsearch is put together with {tool}: install maven and gcc.")
+    host.install(host.missing() & host.ELASTICSEARCH)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         _libraries(out, work)
@@ -143,9 +135,3 @@ def _security(out: Path, work: Path) -> None:
     for name, below in ABSENT.items():
         target = out / f"modules/x-pack-security/absent-{name}.jar"
         _jar(target, classes if below else work / "nothing", f"Automatic-Module-Name: {name}\n", below)
-
-
-def java_version() -> str:
-    """What `java -version` says, for the status line."""
-    done = subprocess.run([java() / "java", "-version"], capture_output=True, text=True, check=True)
-    return done.stderr.splitlines()[0]

@@ -29,7 +29,7 @@ def node(
     if this process dies. `LabError` with the end of its log if it does not start.
     """
     home = _readable_home()
-    with tempfile.TemporaryDirectory(prefix="match-elasticsearch-", dir=_short_lived()) as name:
+    with tempfile.TemporaryDirectory(prefix=f"{os.getpid()}-", dir=_short_lived()) as name:
         folder = Path(name)
         port, transport = _free_ports(2)
         log = folder / "node.log"
@@ -99,6 +99,10 @@ def _in_use(home: Path) -> bool:
 def _short_lived() -> Path:
     folder = paths.lab() / "nodes"
     folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.iterdir():
+        # Left behind by a process that was killed.
+        if not Path("/proc", left.name.partition("-")[0]).exists():
+            shutil.rmtree(left, ignore_errors=True)
     return folder
 
 

@@ -9,30 +9,40 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from labcluster import images, paths, progress, tools
+from labcluster import images, paths, progress
+
+OURS = ("operator", "service")
 
 
 @dataclass(frozen=True)
 class Target:
-    """Which cluster, and how our images reach it: `loader` is `kind`, `k3d`, `registry` or `none`."""
+    """Which cluster, and how our images reach it.
+
+    `loader` is `kind` or `k3d` (`name` is the cluster's), `registry` (`name` is its prefix), `given`
+    (`images` has the references) or empty when nothing says how.
+    """
 
     context: str
     loader: str
     name: str = ""
+    images: tuple[tuple[str, str], ...] = ()
 
 
 def decide(environment: Mapping[str, str]) -> Target | None:
     """The target that the environment asks for; None for the local cluster.
 
-    `IMAGE_REGISTRY` wins over the loaders of kind and k3d. `none` as its value means that the nodes already
-    have the images.
+    Finished images (`MATCH_OPERATOR_IMAGE` and `MATCH_SERVICE_IMAGE`, with them `MATCH_ELASTICSEARCH_IMAGE`
+    if wanted) come before `IMAGE_REGISTRY`, and that before the loaders of kind and k3d.
     """
     context = environment.get("CLUSTER", "").strip()
     if not context:
         return None
+    given = {
+        name: environment.get(f"MATCH_{name.upper()}_IMAGE", "").strip() for name in (*OURS, "elasticsearch")
+    }
+    if all(given[name] for name in OURS):
+        return Target(context, "given", images=tuple((name, value) for name, value in given.items() if value))
     registry = environment.get("IMAGE_REGISTRY", "").strip().rstrip("/")
-    if registry == "none":
-        return Target(context, "none")
     if registry:
         return Target(context, "registry", registry)
     for kind in ("kind", "k3d"):
@@ -41,9 +51,17 @@ def decide(environment: Mapping[str, str]) -> Target | None:
     return Target(context, "")
 
 
+def program(name: str) -> str:
+    """kubectl or helm as the user has it: building our own would take minutes."""
+    found = shutil.which(name)
+    if not found:
+        raise progress.LabError(f"A cluster of yours is reached with {name}: install it.")
+    return found
+
+
 def kubeconfig(target: Target) -> Path:
     """A copy of kubectl's own settings that knows this one context, so that no other can be reached."""
-    command = [tools.kubectl(), "config", "view", "--minify", "--flatten", "--context", target.context]
+    command = [program("kubectl"), "config", "view", "--minify", "--flatten", "--context", target.context]
     text = progress.output(command)
     file = paths.lab() / "foreign" / f"{target.context.replace('/', '_')}.kubeconfig"
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -54,6 +72,8 @@ def kubeconfig(target: Target) -> Path:
 
 def ensure(target: Target) -> dict[str, str]:
     """Build our two images and bring them to the cluster; Elasticsearch's stays the official one."""
+    if target.loader == "given":
+        return dict(target.images)
     if not target.loader:
         raise progress.LabError(
             f"CLUSTER={target.context} is neither kind's nor k3d's: set IMAGE_REGISTRY to a "
@@ -61,12 +81,11 @@ def ensure(target: Target) -> dict[str, str]:
         )
     prefix = target.name if target.loader == "registry" else images.PREFIX
     made = {}
-    for name in ("operator", "service"):
+    for name in OURS:
         image = replace(images.ours(name, ""), prefix=prefix)
         made[name] = image.reference
-        if target.loader != "none":
-            with progress.stage(f"image {name} to {target.context}", image.expected):
-                _bring(target, image)
+        with progress.stage(f"image {name} to {target.context}", image.expected):
+            _bring(target, image)
     return made
 
 

@@ -24,11 +24,10 @@ PACKAGES = {
     "runc": "runc",
     "setpriv": "util-linux",
     "/usr/lib/x86_64-linux-gnu/libzstd.so.1|/usr/lib/aarch64-linux-gnu/libzstd.so.1": "libzstd1",
-    "/usr/lib/jvm/java-17-openjdk-amd64/bin/javac|/usr/lib/jvm/java-17-openjdk-arm64/bin/javac|javac": (
-        "openjdk-17-jdk-headless"
-    ),
 }
-ELASTICSEARCH = {"cc", "/usr/include/stdio.h", "mvn", "setpriv"}
+JDK = "openjdk-17-jdk-headless"
+# What one Elasticsearch node needs, which runs without root and without Kubernetes.
+ELASTICSEARCH = {"gcc", "libc6-dev", "libzstd1", "maven", "util-linux", JDK}
 SYSTEM = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -37,13 +36,23 @@ def search_path() -> str:
     return f"{os.environ.get('PATH', '')}:{SYSTEM}"
 
 
-def missing() -> list[str]:
-    """Debian packages of which nothing was found, sorted."""
-    absent = set()
-    for places, package in PACKAGES.items():
-        if not any(_found(place) for place in places.split("|")):
-            absent.add(package)
-    return sorted(absent)
+def jdk() -> Path | None:
+    """The `bin` folder of a JDK 17, the Java that the Elasticsearch distribution was tried on."""
+    on_path = shutil.which("javac")
+    candidates = [Path(os.environ["JAVA_HOME"]) / "bin"] if os.environ.get("JAVA_HOME") else []
+    candidates += [Path(on_path).resolve().parent] if on_path else []
+    candidates += [path / "bin" for path in sorted(Path("/usr/lib/jvm").glob("*17*"))]
+    for folder in candidates:
+        release = folder.parent / "release"
+        if (folder / "javac").exists() and release.exists() and 'JAVA_VERSION="17' in release.read_text():
+            return folder
+    return None
+
+
+def missing() -> set[str]:
+    """Debian packages of which nothing was found."""
+    absent = {package for places, package in PACKAGES.items() if not any(map(_found, places.split("|")))}
+    return absent if jdk() else absent | {JDK}
 
 
 def _found(place: str) -> bool:
@@ -53,16 +62,21 @@ def _found(place: str) -> bool:
 
 
 def prepare() -> None:
-    """Install what is missing when root on Debian, else raise one sentence that names it."""
-    os.environ["PATH"] = search_path()
+    """Install what the cluster lacks when root on Debian, else raise one sentence that names it."""
     if os.geteuid() != 0:
         raise progress.LabError("The local cluster mounts, routes and makes containers: run it as root.")
-    packages = missing()
+    install(missing())
+
+
+def install(packages: set[str]) -> None:
+    """Install the packages when root on Debian, else raise one sentence that names them."""
+    os.environ["PATH"] = search_path()
     if not packages:
         return
-    if not shutil.which("apt-get"):
-        raise progress.LabError(f"Install what Debian calls {' '.join(packages)}, then run this again.")
-    with progress.stage(f"install {' '.join(packages)}", "about 1 min"):
+    names = sorted(packages)
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        raise progress.LabError(f"Install what Debian calls {' '.join(names)}, then run this again.")
+    with progress.stage(f"install {' '.join(names)}", "about 1 min"):
         quiet = {"DEBIAN_FRONTEND": "noninteractive"}
         progress.run(["apt-get", "update"], "apt", env=quiet)
-        progress.run(["apt-get", "install", "-y", "--no-install-recommends", *packages], "apt", env=quiet)
+        progress.run(["apt-get", "install", "-y", "--no-install-recommends", *names], "apt", env=quiet)

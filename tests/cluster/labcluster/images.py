@@ -9,6 +9,7 @@ from labcluster import base, builds, containers, distribution, paths, progress
 from labcluster.nodes import Node
 
 PREFIX = "localhost/match-lab"
+CACHED_STEPS = 60
 
 
 @dataclass(frozen=True)
@@ -117,3 +118,7 @@ def _forget_older(node: Node, image: Image) -> None:
     for name in containers.older(node, f"{PREFIX}/match-{image.name}", builds.KEPT):
         containers.remove(node, name)
         subprocess.run([*buildah(), "rmi", name], capture_output=True, check=False)
+    # Untagged images are the cached steps of builds; they go all at once when there are many.
+    cached = progress.output([*buildah(), "images", "--filter", "dangling=true", "--quiet"]).split()
+    if len(cached) > CACHED_STEPS:
+        subprocess.run([*buildah(), "rmi", "--prune"], capture_output=True, check=False)

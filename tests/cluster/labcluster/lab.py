@@ -43,6 +43,8 @@ def node() -> nodes.Node:
 def up() -> Path:
     """Build, start or heal everything but the images of the workload; the administrator's kubeconfig."""
     host.prepare()
+    paths.lab().mkdir(parents=True, exist_ok=True)
+    _marker().touch()
     with builds.locked("cluster"):
         _build()
         first = node()
@@ -99,6 +101,11 @@ def _ready(first: nodes.Node) -> bool:
     return kubectl("get", "node", first.name, "--ignore-not-found", "-o", f"jsonpath={path}") == "True"
 
 
+def _marker() -> Path:
+    """Says that the folder is the lab's own and may be deleted."""
+    return paths.lab() / "match-operator-lab"
+
+
 def down(purge: bool = False) -> None:
     """Stop everything; images, volumes and the cluster's objects stay unless `purge`."""
     if os.geteuid() != 0:
@@ -112,6 +119,8 @@ def down(purge: bool = False) -> None:
         shutil.rmtree(paths.run(), ignore_errors=True)
     if purge:
         with progress.stage("purge"):
+            if paths.lab().exists() and not _marker().exists():
+                raise progress.LabError(f"{paths.lab()} was not made by this program: delete it yourself.")
             for folder in (paths.lab(), paths.cache()):
                 subprocess.run(["rm", "-rf", "--one-file-system", str(folder)], check=True)
 

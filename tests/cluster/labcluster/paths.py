@@ -26,7 +26,9 @@ def lab() -> Path:
 
 def run() -> Path:
     """Sockets and records of processes; gone after a reboot, as the processes are."""
-    return Path("/run/match-operator-lab") if os.geteuid() == 0 else lab() / "run"
+    if os.geteuid() == 0 and not os.environ.get("MATCH_LAB_DIR"):
+        return Path("/run/match-operator-lab")
+    return lab() / "run"
 
 
 def logs() -> Path:
