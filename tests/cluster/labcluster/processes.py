@@ -11,6 +11,10 @@ from pathlib import Path
 from labcluster import paths, progress
 
 
+# They outlive this process, and Python warns of a child that is forgotten while it runs.
+_children: list["subprocess.Popen[bytes]"] = []
+
+
 def identity(pid: int) -> str | None:
     """Start time in ticks with the boot's id: a reused pid differs. None when no such process lives."""
     try:
@@ -66,7 +70,6 @@ def ensure(name: str, command: Sequence[object], files: Mapping[Path, str] | Non
         log.rename(log.with_suffix(".log.1"))
     _record(name).parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as out:
-        # Not waited for: init adopts it when this command ends.
         process = subprocess.Popen(
             words,
             cwd="/",
@@ -75,6 +78,7 @@ def ensure(name: str, command: Sequence[object], files: Mapping[Path, str] | Non
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+    _children.append(process)
     record = {"pid": process.pid, "identity": identity(process.pid), "command": words}
     _record(name).write_text(json.dumps(record))
     return True

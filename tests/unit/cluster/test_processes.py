@@ -1,0 +1,69 @@
+"""Programs of the lab start once, start again when their settings change, and are not mistaken for others."""
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from labcluster import paths, processes
+
+SLEEP = ("sleep", "600")
+
+
+@pytest.fixture(autouse=True)
+def _lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("MATCH_LAB_DIR", str(tmp_path))
+    yield
+    for name in processes.names():
+        processes.stop(name)
+
+
+def test_a_running_program_is_left_alone() -> None:
+    assert processes.ensure("program", SLEEP)
+    pid = processes.running("program")
+    assert not processes.ensure("program", SLEEP)
+    assert processes.running("program") == pid
+
+
+def test_a_program_that_died_is_started_again() -> None:
+    processes.ensure("program", SLEEP)
+    pid = processes.running("program")
+    assert pid is not None
+    known = processes.identity(pid)
+    os.kill(pid, signal.SIGKILL)
+    while processes.identity(pid) == known:
+        pass
+    assert processes.running("program") is None
+    assert processes.ensure("program", SLEEP)
+
+
+def test_other_settings_restart_a_program_and_equal_ones_are_not_even_written(tmp_path: Path) -> None:
+    file = tmp_path / "settings/file"
+    processes.ensure("program", SLEEP, {file: "one"})
+    pid, written = processes.running("program"), file.stat().st_mtime_ns
+    assert not processes.ensure("program", SLEEP, {file: "one"})
+    assert file.stat().st_mtime_ns == written
+    assert processes.ensure("program", SLEEP, {file: "two"})
+    assert processes.running("program") != pid
+    assert processes.ensure("program", ("sleep", "500"), {file: "two"})
+
+
+def test_a_process_that_took_over_a_pid_is_not_ours() -> None:
+    """The record of a killed program may name the pid of anything by now."""
+    folder = paths.run() / "processes"
+    folder.mkdir(parents=True)
+    record = {"pid": os.getpid(), "identity": "another-boot:1", "command": list(SLEEP)}
+    (folder / "program.json").write_text(json.dumps(record))
+    assert processes.running("program") is None
+    processes.stop("program")
+    assert processes.names() == []
+
+
+def test_what_stopped_is_forgotten_and_its_log_kept() -> None:
+    processes.ensure("program", ("sh", "-c", "echo why; exec sleep 600"))
+    processes.stop("program")
+    processes.ensure("program", SLEEP)
+    assert (paths.logs() / "program.log.1").exists()
