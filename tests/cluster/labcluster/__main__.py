@@ -22,7 +22,7 @@ COMMANDS = {
 
 def _up() -> None:
     start = time.monotonic()
-    cluster = Cluster.up()
+    cluster = Cluster.up(images_too=True)
     references = cluster.images
     if progress.summary():
         progress.say(progress.summary())

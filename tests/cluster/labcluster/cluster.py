@@ -23,11 +23,14 @@ class Cluster:
         """Whether what tests made is to stay for a look afterwards (`KEEP=1`)."""
 
     @classmethod
-    def up(cls) -> "Cluster":
-        """Start or heal the local cluster (`LabError` says what is in the way), or take `CLUSTER`'s."""
+    def up(cls, images_too: bool = False) -> "Cluster":
+        """Start or heal the local cluster (`LabError` says what is in the way), or take `CLUSTER`'s.
+
+        `images_too` builds the images at the same time, which is quicker when nothing is built yet.
+        """
         target = foreign.decide(os.environ)
         if target is None:
-            return cls(lab.up())
+            return cls(lab.up(images_too))
         progress.say(f"  using the cluster of context {target.context}, not the local one")
         return cls(foreign.kubeconfig(target), target)
 

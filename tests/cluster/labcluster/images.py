@@ -9,6 +9,7 @@ from labcluster import base, builds, containers, distribution, paths, progress
 from labcluster.nodes import Node
 
 PREFIX = "localhost/match-lab"
+KEPT = 6
 CACHED_STEPS = 60
 
 
@@ -51,29 +52,47 @@ def elasticsearch() -> Image:
     return Image("elasticsearch", sources / "Dockerfile", distribution.path, key, "about 2 min")
 
 
-def ensure(node: Node) -> dict[str, str]:
-    """Build what the node does not have; references of `elasticsearch`, `operator` and `service`."""
-    images = [elasticsearch(), *(ours(name, _base_key()) for name in ("operator", "service"))]
-    missing = [image for image in images if not containers.present(node, image.reference)]
-    if missing:
+def _all() -> list[Image]:
+    return [elasticsearch(), *(ours(name, _base_key()) for name in ("operator", "service"))]
+
+
+def build_ahead() -> None:
+    """Build what buildah does not have, before there is a node to load it into."""
+    for image in _all():
         with builds.locked("images"):
-            for image in missing:
-                if not containers.present(node, image.reference):
-                    _build(node, image)
+            _build(image)
+
+
+def ensure(node: Node) -> dict[str, str]:
+    """Build and load what the node does not have; references of `elasticsearch`, `operator`, `service`."""
+    images = _all()
+    for image in images:
+        if not containers.present(node, image.reference):
+            with builds.locked("images"):
+                _build(image)
+                _load(node, image)
     return {image.name: image.reference for image in images}
 
 
-def _build(node: Node, image: Image) -> None:
+def _build(image: Image) -> None:
+    if _known(image.reference):
+        return
+    reference = ensure_base()
     with progress.stage(f"image {image.name}", image.expected):
-        build(image, ["--build-arg", f"BASE_IMAGE={ensure_base()}"])
+        build(image, ["--build-arg", f"BASE_IMAGE={reference}"])
+
+
+def _load(node: Node, image: Image) -> None:
+    if containers.present(node, image.reference):
+        return
+    with progress.stage(f"load {image.name}"):
         file = paths.lab() / f"{image.name}.tar"
         file.unlink(missing_ok=True)
-        progress.run(
-            [*buildah(), "push", image.reference, f"docker-archive:{file}:{image.reference}"], "images"
-        )
+        target = f"docker-archive:{file}:{image.reference}"
+        progress.run([*buildah(), "push", image.reference, target], "images")
         containers.load(node, file)
         file.unlink()
-        _forget_older(node, image)
+    _forget_older(node, image)
 
 
 def build(image: Image, options: list[str]) -> None:
@@ -115,7 +134,7 @@ def buildah() -> list[str]:
 
 def _forget_older(node: Node, image: Image) -> None:
     """Keep the last few builds of an image: pods of an earlier checkout may still run them."""
-    for name in containers.older(node, f"{PREFIX}/match-{image.name}", builds.KEPT):
+    for name in containers.older(node, f"{PREFIX}/match-{image.name}", KEPT):
         containers.remove(node, name)
         subprocess.run([*buildah(), "rmi", name], capture_output=True, check=False)
     # Untagged images are the cached steps of builds; they go all at once when there are many.

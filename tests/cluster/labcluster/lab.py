@@ -1,5 +1,6 @@
 """The local cluster as a whole: up, down, what runs."""
 
+import concurrent.futures
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ from labcluster import (
     containers,
     control,
     host,
+    images,
     network,
     nodes,
     paths,
@@ -40,9 +42,21 @@ def node() -> nodes.Node:
     return nodes.Node(0, f"{PAUSE}:{tools.pause().name.removeprefix('pause-')}")
 
 
-def up() -> Path:
-    """Build, start or heal everything but the images of the workload; the administrator's kubeconfig."""
+def up(images_too: bool = False) -> Path:
+    """Build, start or heal everything; the administrator's kubeconfig.
+
+    With `images_too` the images of the workload are built beside the compilers, which leave the network idle.
+    """
     host.prepare()
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        beside = pool.submit(images.build_ahead) if images_too else None
+        kubeconfig = _up()
+        if beside:
+            beside.result()
+    return kubeconfig
+
+
+def _up() -> Path:
     paths.lab().mkdir(parents=True, exist_ok=True)
     _marker().touch()
     with builds.locked("cluster"):

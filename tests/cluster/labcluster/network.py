@@ -38,7 +38,7 @@ def ensure() -> None:
         file = Path("/proc/sys") / name
         if file.exists() and int(file.read_text()) < least:
             file.write_text(str(least))
-    if not Path(f"/sys/class/net/{BRIDGE}").exists():
+    if _quiet("ip", "link", "show", BRIDGE):
         progress.output(["ip", "link", "add", BRIDGE, "type", "bridge"])
         progress.output(["ip", "address", "add", f"{GATEWAY}/16", "dev", BRIDGE])
         progress.output(["ip", "link", "set", BRIDGE, "up"])

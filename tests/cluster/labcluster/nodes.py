@@ -15,7 +15,6 @@ from pathlib import Path
 
 from labcluster import certificates, network, paths, processes, progress, tools
 
-CGROUP = "match-operator-lab"
 CGROUPS = Path("/sys/fs/cgroup")
 PODS_PER_NODE = 110
 
@@ -45,7 +44,7 @@ class Node:
 
     @property
     def cgroup(self) -> str:
-        return f"{CGROUP}/{self.name}"
+        return f"{cgroup()}/{self.name}"
 
     @property
     def health_port(self) -> int:
@@ -197,6 +196,12 @@ def _hierarchies() -> list[Path]:
     return [path for path in sorted(CGROUPS.iterdir()) if path.is_dir() and not path.is_symlink()]
 
 
+def cgroup() -> str:
+    """The lab's own cgroup below the root; a lab in another folder has another."""
+    chosen = os.environ.get("MATCH_LAB_DIR")
+    return f"match-operator-lab{chosen.replace('/', '-') if chosen else ''}"
+
+
 def make_cgroups(name: str) -> None:
     """Make the cgroup in every tree; the kubelet wants its root to exist, with its controllers on."""
     for root in _hierarchies():
@@ -225,7 +230,7 @@ def _members() -> set[int]:
     """Every process in the lab's cgroups."""
     pids: set[int] = set()
     for root in _hierarchies():
-        for file in (root / CGROUP).rglob("cgroup.procs"):
+        for file in (root / cgroup()).rglob("cgroup.procs"):
             with contextlib.suppress(OSError):
                 pids.update(int(word) for word in file.read_text().split())
     return pids
@@ -253,7 +258,7 @@ def remove() -> None:
             time.sleep(0.05)
     unmount()
     for root in _hierarchies():
-        folders = [root / CGROUP, *(root / CGROUP).rglob("*")]
+        folders = [root / cgroup(), *(root / cgroup()).rglob("*")]
         for folder in sorted(folders, key=lambda path: len(path.parts), reverse=True):
             if folder.is_dir():
                 with contextlib.suppress(OSError):

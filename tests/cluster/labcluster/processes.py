@@ -10,7 +10,6 @@ from pathlib import Path
 
 from labcluster import paths, progress
 
-
 # They outlive this process, and Python warns of a child that is forgotten while it runs.
 _children: list["subprocess.Popen[bytes]"] = []
 

@@ -59,7 +59,7 @@ def test_a_cluster_without_a_way_for_images_is_refused_in_one_sentence() -> None
         ("# deb http://off.example/debian bookworm main\n", None),
         ("deb http://c.example/debian bookworm-updates main\n", None),
         (
-            "URIs: https://x.example\nSuites: nodistro\n\nURIs: http://d.example/debian\nSuites: bookworm x\n",
+            "URIs: https://x.example\nSuites: nodistro\n\nURIs: http://d.example/debian\nSuites: bookworm\n",
             "http://d.example/debian",
         ),
         ("", None),
