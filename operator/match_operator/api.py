@@ -107,22 +107,13 @@ class Api:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """What defaults came to when the operator first saw the object."""
+    """Version and images in force, and those of them that a default came to."""
 
     elasticsearch_version: str
     elasticsearch_image: str
     api_image: str
-
-    def to_annotation(self) -> str:
-        """Value of the annotation that keeps it."""
-        return json.dumps(
-            {
-                "elasticsearchVersion": self.elasticsearch_version,
-                "elasticsearchImage": self.elasticsearch_image,
-                "apiImage": self.api_image,
-            },
-            sort_keys=True,
-        )
+    annotation: str
+    """What defaults came to, in the form in which it is kept with the object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,20 +168,28 @@ def from_body(body: Mapping[str, Any], config: Config) -> MatchCluster:
 
 
 def resolve(version: str, image: str, api_image: str, annotation: str, config: Config) -> Resolved:
-    """What the spec says, else what was resolved before, else what this operator would choose.
+    """What the spec says, else what a default came to before, else what this operator would choose.
 
-    The image chosen for a version is kept only as long as the version stays the same. Removing the
-    annotation is how a user asks for this operator's choices.
+    Only what a default came to is kept: a value taken out of the spec leaves nothing behind. The image
+    chosen for a version is kept as long as the version stays the same. Removing the annotation is how a
+    user asks for this operator's choices.
     """
-    kept = _kept(annotation)
-    final_version = version or kept.get("elasticsearchVersion") or config.elasticsearch_version
-    kept_image = kept.get("elasticsearchImage") if kept.get("elasticsearchVersion") == final_version else None
+    before = _kept(annotation)
+    kept = {
+        "elasticsearchVersion": before.get("elasticsearchVersion") or config.elasticsearch_version,
+        "apiImage": before.get("apiImage") or config.api_image,
+    }
+    final_version = version or kept["elasticsearchVersion"]
+    same_version = before.get("elasticsearchImageFor") == final_version
+    kept["elasticsearchImageFor"] = final_version
+    kept["elasticsearchImage"] = (
+        before.get("elasticsearchImage") if same_version else None
+    ) or config.elasticsearch_image.replace("{version}", final_version)
     return Resolved(
         elasticsearch_version=final_version,
-        elasticsearch_image=image
-        or kept_image
-        or config.elasticsearch_image.replace("{version}", final_version),
-        api_image=api_image or kept.get("apiImage") or config.api_image,
+        elasticsearch_image=image or kept["elasticsearchImage"],
+        api_image=api_image or kept["apiImage"],
+        annotation=json.dumps(kept, sort_keys=True),
     )
 
 

@@ -107,8 +107,8 @@ def make(cluster: MatchCluster, wanted: list[Json], seen: Observed) -> Plan:
         *_index_problems(cluster, seen),
     ]
     steps: list[Step] = []
-    if cluster.annotation != cluster.resolved.to_annotation():
-        steps.append(KeepResolved(cluster.resolved.to_annotation()))
+    if cluster.annotation != cluster.resolved.annotation:
+        steps.append(KeepResolved(cluster.resolved.annotation))
     steps += _child_steps(wanted, seen, frozen=bool(problems))
     steps += _index_steps(cluster, seen.elastic, problems)
     replacements, waiting_for = _rollout(cluster, seen)

@@ -3,7 +3,7 @@ import json
 import pytest
 
 import world
-from match_operator import api, names
+from match_operator import names
 from match_operator.config import Config
 from match_operator.errors import InvalidSpecError
 
@@ -12,7 +12,9 @@ def test_a_cluster_with_only_a_name_is_complete():
     cluster = world.cluster()
     assert [(s.name, s.count, s.roles) for s in cluster.node_sets] == [("default", 3, ("master", "data"))]
     assert (cluster.api.replicas, cluster.index.name, cluster.index_replicas) == (2, "images", 1)
-    assert cluster.resolved == api.Resolved("8.19.21", "elasticsearch:8.19.21", "match-service:1")
+    resolved = cluster.resolved
+    assert resolved.elasticsearch_version == "8.19.21"
+    assert (resolved.elasticsearch_image, resolved.api_image) == ("elasticsearch:8.19.21", "match-service:1")
 
 
 def test_the_default_node_set_is_what_the_schema_makes_of_a_name():
@@ -21,18 +23,24 @@ def test_the_default_node_set_is_what_the_schema_makes_of_a_name():
 
 
 def test_a_newer_operator_keeps_what_an_older_one_resolved():
-    kept = world.cluster().resolved.to_annotation()
+    kept = world.cluster().resolved.annotation
     newer = Config(elasticsearch_version="9.9.9", elasticsearch_image="new:{version}", api_image="new:2")
     cluster = world.cluster(config=newer, annotations={names.RESOLVED_ANNOTATION: kept})
     assert cluster.resolved == world.cluster().resolved
 
 
 def test_a_version_in_the_spec_moves_the_image_on():
-    kept = world.cluster().resolved.to_annotation()
+    kept = world.cluster().resolved.annotation
     spec = {"elasticsearch": {"version": "8.20.0"}}
     cluster = world.cluster(spec, annotations={names.RESOLVED_ANNOTATION: kept})
     assert cluster.resolved.elasticsearch_image == "elasticsearch:8.20.0"
     assert cluster.resolved.api_image == "match-service:1"
+
+
+def test_an_image_taken_out_of_the_spec_leaves_nothing_behind():
+    wrong = world.cluster({"elasticsearch": {"image": "wrong:1"}, "api": {"image": "wrong:2"}})
+    mended = world.cluster(annotations={names.RESOLVED_ANNOTATION: wrong.resolved.annotation})
+    assert mended.resolved == world.cluster().resolved
 
 
 def test_images_in_the_spec_win():

@@ -11,7 +11,7 @@ from match_operator.plan import Apply, CreateIndex, KeepResolved, PutTemplate, R
 
 def of(spec=None, **metadata):
     """A cluster whose resolved defaults are kept already."""
-    kept = world.cluster(spec).resolved.to_annotation()
+    kept = world.cluster(spec).resolved.annotation
     return world.cluster(spec, annotations={names.RESOLVED_ANNOTATION: kept}, **metadata)
 
 

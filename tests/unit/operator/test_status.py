@@ -18,7 +18,7 @@ def make(cluster, seen, now=NOW):
 
 
 def of(spec=None, **metadata):
-    kept = world.cluster(spec).resolved.to_annotation()
+    kept = world.cluster(spec).resolved.annotation
     return world.cluster(spec, annotations={names.RESOLVED_ANNOTATION: kept}, **metadata)
 
 
