@@ -10,7 +10,7 @@ from labcluster.nodes import Node
 
 PREFIX = "localhost/match-lab"
 KEPT = 6
-CACHED_STEPS = 60
+CACHED_STEPS = 20
 
 
 @dataclass(frozen=True)
