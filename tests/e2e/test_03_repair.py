@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from stories import Namespace, wait
+from stories import Namespace, picture, wait
 
 CHILDREN = (
     ("service", "photos-api"),
@@ -45,7 +45,8 @@ def port(photos: Namespace) -> str:
 
 
 def test_a_deleted_node_comes_back_with_its_data(photos: Namespace):
-    photos.kubectl("delete", "pod", "photos-es-default-1", "--wait=true")
-    photos.wait_ready("photos")
     with photos.api("photos") as api:
-        assert api.count() > 0
+        api.add("survivor.jpg", picture(30))
+        photos.kubectl("delete", "pod", "photos-es-default-1", "--wait=true")
+        photos.wait_ready("photos")
+        assert api.search(picture(30))[0]["filepath"] == "survivor.jpg"
