@@ -20,8 +20,9 @@ from typing import Any
 import skimage.data
 import urllib3
 import yaml
-from labcluster.cluster import Cluster
 from PIL import Image
+
+from labcluster.cluster import Cluster
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = "examples/01-minimal.yaml"

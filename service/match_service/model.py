@@ -6,7 +6,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 Signature: TypeAlias = NDArray[np.int8]
 """648 values in -2..2: 9 x 9 grid points x 8 neighbours (Goldberg, Wong, Bern 2002)."""
