@@ -29,11 +29,11 @@ def lab() -> Cluster:
 @pytest.fixture(scope="session")
 def operator(lab: Cluster) -> Iterator[Cluster]:
     """The operator of this checkout, watching the stories' namespaces."""
-    cleanup(lab)
+    cleanup(lab, wait=True)
     install_operator(lab)
     yield lab
     if not lab.keep:
-        cleanup(lab)
+        cleanup(lab, wait=False)
 
 
 @pytest.fixture(scope="session")

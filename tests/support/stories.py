@@ -50,9 +50,10 @@ def namespace_object(name: str) -> Json:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
 
 
-def cleanup(lab: Cluster) -> None:
-    """Remove what an earlier run may have left."""
-    lab.kubectl("delete", "namespace", *NAMESPACES, SYSTEM, "--ignore-not-found", "--wait", "--timeout=180s")
+def cleanup(lab: Cluster, *, wait: bool) -> None:
+    """Remove what a run made; the next one waits until an earlier one's is gone."""
+    words = ("--ignore-not-found", f"--wait={str(wait).lower()}", "--timeout=180s")
+    lab.kubectl("delete", "namespace", *NAMESPACES, SYSTEM, *words)
 
 
 def small_nodes(count: int, **fields: Any) -> Json:
