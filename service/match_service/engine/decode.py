@@ -84,7 +84,7 @@ class Frame:
 def decode(data: bytes, limits: Limits = DEFAULT_LIMITS, shrink_to: int | None = None) -> Frame:
     """Decode the first frame of ``data``; ``BadImageError`` says in a sentence what is wrong with it.
 
-    With ``shrink_to`` a JPEG is decoded at a half, a quarter or an eighth of its size, the smallest that
+    With ``shrink_to`` a JPEG is decoded at a half or a quarter of its size, the smaller one that
     leaves its shorter side at least so many pixels. Other formats are always decoded whole.
     """
     with quiet_pillow(), _refusals():
@@ -104,7 +104,7 @@ def decode(data: bytes, limits: Limits = DEFAULT_LIMITS, shrink_to: int | None =
 def _reduction(image: Image.Image, side: int) -> int:
     if image.format not in _JPEG:
         return 1
-    return next((factor for factor in (8, 4, 2) if min(image.size) >= side * factor), 1)
+    return next((factor for factor in (4, 2) if min(image.size) >= side * factor), 1)
 
 
 def _jpeg_pixels(data: bytes, image: Image.Image, factor: int) -> NDArray[np.uint8] | None:
