@@ -1,8 +1,8 @@
 """What MATCH_ENGINE=fast costs in likeness: signatures of JPEGs decoded at a fraction of their size.
 
-`python bench/fast.py FOLDER` takes the JPEG photographs of a folder, brings each to 1,920 pixels on its
-longest side, and prints two Markdown tables: how far fast signatures lie from exact ones, and how often a degraded
-copy is found (distance below 0.45) with exact signatures, with fast ones on both sides, and with a mix.
+`python bench/fast.py FOLDER` takes the JPEG photographs of a folder, each brought to 1,920 pixels on its
+longest side, and prints two Markdown tables: how far fast signatures lie from exact ones, and how often a
+degraded copy is found (distance below 0.45) with exact signatures, with fast ones on both sides, and mixed.
 """
 
 import argparse

@@ -10,6 +10,7 @@ import importlib
 import io
 import os
 import platform
+import random
 import statistics
 import subprocess
 import sys
@@ -67,10 +68,13 @@ def subjects(data: bytes) -> dict[str, Callable[[], object]]:
 def measure(
     calls: dict[str, Callable[[], object]], rounds: int, clock: Callable[[], float]
 ) -> dict[str, list[float]]:
-    """Milliseconds of each call; taking turns, so that a busy machine is busy for all alike."""
+    """Milliseconds of each call; turn by turn, so that a busy machine is busy for all alike, and in random
+    order, since a call is slower after one that filled the caches.
+    """
+    order = random.Random(0)
     times: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(rounds + 1):
-        for name, call in calls.items():
+        for name, call in order.sample(list(calls.items()), len(calls)):
             start = clock()
             call()
             if number:

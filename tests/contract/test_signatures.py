@@ -302,7 +302,12 @@ def test_they_are_in_every_mode_a_format_holds(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in CASES if name.startswith(("margin", "hole", "size 1", "dot", "page"))]
+    "name",
+    [
+        name
+        for name in CASES
+        if name.startswith(("margin", "hole", "size 1x", "size 10x", "size 17x", "dot", "page"))
+    ],
 )
 def test_both_arithmetics_agree_on_the_window(name: str) -> None:
     frame = decode(CASES[name]())
