@@ -242,6 +242,33 @@ def oddities() -> Iterator[tuple[str, Case]]:
 CASES = dict(case for group in (photos, reencoded, shapes, art, oddities) for case in group())
 
 
+WINDOWED = (
+    "astronaut.png", "brick.png", "camera.png", "chelsea.png", "coffee.png", "coins.png",
+    "hubble_deep_field.jpg", "ihc.png", "moon.png", "page.png", "retina.jpg", "rocket.jpg",
+)  # fmt: skip
+WINDOWS_PER_PHOTO = 60
+SAVING: tuple[dict[str, object], ...] = (
+    {"quality": 85},
+    {"quality": 40, "subsampling": "4:2:0"},
+    {"quality": 90, "subsampling": "4:2:2"},
+    {"quality": 95, "subsampling": "4:4:4"},
+    {"quality": 75, "progressive": True},
+    {"quality": 60, "restart_marker_rows": 1},
+    {"quality": 70, "optimize": True, "icc_profile": b"profile" * 40},
+)
+
+
+def windows(name: str) -> Iterator[bytes]:
+    """Pieces of a photo, anywhere, of any shape, as JPEGs of all kinds; every tenth grey."""
+    photo = Image.open(PHOTOS / name).convert("RGB")
+    rng = np.random.default_rng(sum(name.encode()))
+    for number in range(WINDOWS_PER_PHOTO):
+        width, height = (int(rng.integers(12, min(230, side))) for side in photo.size)
+        x, y = int(rng.integers(0, photo.width - width)), int(rng.integers(0, photo.height - height))
+        piece = photo.crop((x, y, x + width, y + height))
+        yield encoded(piece.convert("L") if number % 10 == 9 else piece, "JPEG", **SAVING[number % 7])
+
+
 def check(data: bytes) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -253,13 +280,19 @@ def check(data: bytes) -> None:
 
 
 def test_there_are_enough_inputs() -> None:
-    assert len(CASES) >= 300
+    assert len(CASES) + len(WINDOWED) * WINDOWS_PER_PHOTO >= 1000
     assert not KNOWN_DIFFERENCES
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_signature_and_words_are_image_match_s(name: str) -> None:
     check(CASES[name]())
+
+
+@pytest.mark.parametrize("name", WINDOWED)
+def test_they_are_for_pieces_of_photos_in_every_kind_of_jpeg(name: str) -> None:
+    for data in windows(name):
+        check(data)
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -269,7 +302,12 @@ def test_they_are_in_every_mode_a_format_holds(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in CASES if name.startswith(("margin", "hole", "size 1", "dot", "page"))]
+    "name",
+    [
+        name
+        for name in CASES
+        if name.startswith(("margin", "hole", "size 1x", "size 10x", "size 17x", "dot", "page"))
+    ],
 )
 def test_both_arithmetics_agree_on_the_window(name: str) -> None:
     frame = decode(CASES[name]())

@@ -1,7 +1,10 @@
 """Bytes from strangers become pixels here and nowhere else, so every limit on them is set here.
 
 The header is read first, and an image that breaks a limit is refused before a pixel is decoded. What
-comes out is read by regions: most of an image is never turned into an array.
+comes out is read by regions: most of an image is never looked at.
+
+Pillow decides what is an image. JPEG is decoded by simplejpeg, the same libjpeg-turbo with less around it,
+where it gives Pillow's very pixels; whatever it objects to, Pillow gets to judge.
 """
 
 import threading
@@ -13,6 +16,7 @@ from io import BytesIO
 from typing import Final
 
 import numpy as np
+import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
@@ -30,6 +34,8 @@ _WANTED: Final = (
 Image.init()
 FORMATS: Final = tuple(name for name in _WANTED if name in Image.OPEN)
 """Formats that are tried, by Pillow's names: JPEG includes MPO, PPM all of PBM, PGM, PPM, PNM and PFM."""
+
+_JPEG: Final = ("JPEG", "MPO")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +58,19 @@ class Frame:
     ignored. Conversion is pixel by pixel in every mode, so a region converts as the whole would.
     """
 
-    def __init__(self, image: Image.Image) -> None:
-        self._image = image
-        self.width, self.height = image.size
+    def __init__(self, source: "Image.Image | NDArray[np.uint8]") -> None:
+        """``source`` is an image of any mode, or RGB pixels (rows, columns, 3)."""
+        self._source = source
+        if isinstance(source, Image.Image):
+            self.width, self.height = source.size
+        else:
+            self.height, self.width = source.shape[:2]
 
     def region(self, top: int, bottom: int, left: int, right: int) -> NDArray[np.uint8]:
         """Pixels of rows ``top:bottom`` and columns ``left:right``, shape (rows, columns, 3)."""
-        part = self._image.crop((left, top, right, bottom))
+        if not isinstance(self._source, Image.Image):
+            return self._source[top:bottom, left:right]
+        part = self._source.crop((left, top, right, bottom))
         if part.mode != "RGB":
             with quiet_pillow():
                 part = part.convert("RGB")
@@ -69,14 +81,49 @@ class Frame:
         return self.region(top, bottom, 0, self.width)
 
 
-def decode(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Frame:
-    """Decode the first frame of ``data``; ``BadImageError`` says in a sentence what is wrong with it."""
+def decode(data: bytes, limits: Limits = DEFAULT_LIMITS, shrink_to: int | None = None) -> Frame:
+    """Decode the first frame of ``data``; ``BadImageError`` says in a sentence what is wrong with it.
+
+    With ``shrink_to`` a JPEG is decoded at a half or a quarter of its size, the smaller one that
+    leaves its shorter side at least so many pixels. Other formats are always decoded whole.
+    """
     with quiet_pillow(), _refusals():
         image = _open(data, limits)
+        factor = _reduction(image, shrink_to) if shrink_to else 1
+        pixels = _jpeg_pixels(data, image, factor)
+        if pixels is not None:
+            return Frame(pixels)
+        if factor > 1:
+            image.draft(image.mode, (image.width // factor, image.height // factor))
         image.load()
         # A mode that cannot become RGB shows on one pixel as well as on all of them.
         image.crop((0, 0, 1, 1)).convert("RGB")
     return Frame(image)
+
+
+def _reduction(image: Image.Image, side: int) -> int:
+    if image.format not in _JPEG:
+        return 1
+    return next((factor for factor in (4, 2) if min(image.size) >= side * factor), 1)
+
+
+def _jpeg_pixels(data: bytes, image: Image.Image, factor: int) -> NDArray[np.uint8] | None:
+    """RGB pixels (rows, columns, 3) of the JPEG opened as ``image``, or None where Pillow must decide.
+
+    That is for four inks, whose conversion differs, and for all that is odd or damaged: Pillow reads some
+    of it and refuses the rest, while ``strict`` refuses whatever libjpeg warns of.
+    """
+    if image.format not in _JPEG or image.mode not in {"RGB", "L"}:
+        return None
+    try:
+        height, width = simplejpeg.decode_jpeg_header(data)[:2]
+        if (width, height) != image.size:  # a second header, made to get past the limits
+            return None
+        rows, columns = -(-height // factor), -(-width // factor)
+        pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, "RGB", min_height=rows, min_width=columns)
+    except ValueError:
+        return None
+    return pixels
 
 
 def check_header(data: bytes, limits: Limits = DEFAULT_LIMITS) -> None:

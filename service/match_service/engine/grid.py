@@ -40,18 +40,19 @@ def _spans(low: int, high: int, side: float, size: int) -> tuple[NDArray[np.int6
 def fast_means(frame: Frame, box: Boxes) -> NDArray[np.float64]:
     """Means 0..1, shape (9, 9): exact integer sums, each rounded once (error below 1e-15)."""
     left, right = int(box.lefts[0]), int(box.rights[-1])
-    columns = np.zeros((GRID, right - left + 1, 3), dtype=np.int64)
+    # Running sums may wrap around, but no box holds 2**32: its sides are at most a twentieth of 65,535.
+    columns = np.zeros((GRID, right - left + 1, 3), dtype=np.uint32)
     for i in range(GRID):
         columns[i, 1:] = _column_sums(frame.region(int(box.tops[i]), int(box.bottoms[i]), left, right))
-    running = np.cumsum(columns, axis=1)
+    running = np.cumsum(columns, axis=1, dtype=np.uint32)
     sums = running[:, box.rights - left] - running[:, box.lefts - left]
     counts = np.outer(box.bottoms - box.tops, box.rights - box.lefts)
-    means: NDArray[np.float64] = (sums @ WEIGHTS) / (counts * SCALE)
+    means: NDArray[np.float64] = (sums.astype(np.int64) @ WEIGHTS) / (counts * SCALE)
     return means
 
 
-def _column_sums(band: NDArray[np.uint8]) -> NDArray[np.int64]:
-    sums = np.zeros(band.shape[1:], dtype=np.int64)
+def _column_sums(band: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    sums = np.zeros(band.shape[1:], dtype=np.uint32)
     for start in range(0, len(band), _ROWS):
         sums += np.add.reduce(band[start : start + _ROWS], axis=0, dtype=np.uint16)
     return sums

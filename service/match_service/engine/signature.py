@@ -20,7 +20,9 @@ from match_service.engine.window import window
 from match_service.errors import FeaturelessImageError
 from match_service.model import Signature
 
-ENGINES: Final = ("native", "reference")
+ENGINES: Final = ("native", "fast", "reference")
+FAST_SIDE: Final = 480
+"""Pixels that "fast" leaves of the shorter side of a JPEG, at least; docs/engine.md says why so many."""
 
 TOLERANCE: Final = 2 / 255.0
 """Grey levels nearer than this count as equal."""
@@ -48,17 +50,21 @@ def raw_signature(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Signature:
     """As ``signature``, but 648 zeros for a flat image."""
     if _engine() == "reference":
         return reference.raw_signature(data, limits)
-    return frame_signature(decode(data, limits))
+    return frame_signature(decode(data, limits, shrink_to=FAST_SIDE if _engine() == "fast" else None))
 
 
 def select(name: str) -> None:
-    """Use the engine ``name`` from now on in this process, "native" or "reference" (image-match itself).
+    """Use the engine ``name`` from now on in this process.
+
+    "native" gives image-match's signatures; "fast" decodes JPEG at a fraction of its size, whose signatures
+    are near those but not the same, so it must be used for adding and searching alike; "reference" is
+    image-match itself.
 
     Without a call the environment variable ``MATCH_ENGINE`` decides, and without that "native" is used.
     ``ValueError`` for another name, ``ReferenceMissingError`` if image-match is not installed.
     """
     if name not in ENGINES:
-        raise ValueError(f"MATCH_ENGINE is {name!r}; it can be {' or '.join(ENGINES)}.")
+        raise ValueError(f"MATCH_ENGINE is {name!r}; it can be {', '.join(ENGINES[:-1])} or {ENGINES[-1]}.")
     if name == "reference":
         reference.load()
     _engine.cache_clear()
