@@ -22,7 +22,7 @@ PACKAGES = (
     "plasma-workspace-wallpapers",
     "kphotoalbum",
 )
-SIDE = 640
+SIDE = 480
 SUFFIXES = (".jpg", ".jpeg", ".png")
 # opencv-doc's figures: calibration boards that differ by a turn only, and results drawn over photographs.
 FIGURES = re.compile(

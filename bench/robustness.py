@@ -1,10 +1,10 @@
-"""Which copies of a photograph are found, and what is found wrongly, beside image-match, pHash, dHash and PDQ.
+"""Which copies of a photograph are found, and what is found wrongly, next to image-match, pHash, dHash, PDQ.
 
 `python bench/robustness.py [--photos N] [--plot FILE]` fetches photographs (see photos.py), changes each in
-every way of transforms.py, and looks for the original among all photographs and distractors, which are windows
-cut from the photographs. Pairs that show the same photograph are no false hits and are left out. Prints
-Markdown: recall at each method's customary threshold, then at the threshold at which it has no more false hits
-than the service's default search.
+every way of transforms.py, and looks for the original among all photographs and distractors (windows cut
+from the photographs). Pairs that show the same photograph are no false hits and are left out. Prints
+Markdown: recall at each method's customary threshold, then at the threshold at which it has no more false
+hits than the service's default search.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from PIL import Image, ImageOps
 from match_service import engine
 from match_service.engine.variants import VARIANT_CUTOFF, variants
 
-WINDOWS = 8
+WINDOWS = 6
 """Distractors cut from each photograph."""
 ORIGINAL_VIEWS = [0, 1, 2, 3, 4, 8]
 """The orientations image-match searches: turned, mirrored or inverted, but never two of them."""
@@ -54,11 +54,11 @@ class Print:
 
 
 def prints(data: bytes, *, query: bool) -> Print:
-    """Signatures and hashes of a file; of a query in the eight orientations, to give every method the same."""
+    """Signatures and hashes of a file; of a query in eight orientations, the same for each method."""
     image = Image.open(io.BytesIO(data)).convert("RGB")
-    turns = [image] if not query else [
-        turned.rotate(angle, expand=True) for turned in (image, ImageOps.mirror(image)) for angle in (0, 90, 180, 270)
-    ]  # fmt: skip
+    turns = [image]
+    if query:
+        turns = [t.rotate(a, expand=True) for t in (image, ImageOps.mirror(image)) for a in (0, 90, 180, 270)]
     theirs = ImageSignature().generate_signature(data, bytestream=True).astype(np.int8)
     signature = engine.raw_signature(data)
     return Print(
@@ -121,7 +121,7 @@ class References:
 
 
 def measure(pictures: list[Image.Image]) -> tuple[np.ndarray, np.ndarray, float]:
-    """True distances (methods, transforms, photos), false ones (methods, pairs) by photo halves, and seconds."""
+    """True distances (methods, transforms, photos), false ones with a last axis of files, and seconds."""
     began = time.monotonic()
     files = [transforms.encode(picture, 95) for picture in pictures]
     sources = np.arange(len(files))
@@ -192,7 +192,8 @@ def main() -> None:
     references = false.shape[-1]
     print(
         f"{len(pictures)} photographs, {references - len(pictures)} distractors, "
-        f"{true.shape[1] * true.shape[2]} searches, {np.isfinite(false[0]).sum():,} pairs of different pictures; "
+        f"{true.shape[1] * true.shape[2]} searches, {np.isfinite(false[0]).sum():,} pairs of "
+        f"different pictures; "
         f"{seconds:.0f} s on {os.cpu_count()} x {platform.machine()}, load {os.getloadavg()[0]:.1f}, "
         f"Python {platform.python_version()}, numpy {np.__version__}, imagehash {imagehash.__version__}"
     )

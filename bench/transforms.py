@@ -1,4 +1,4 @@
-"""What happens to photographs on their way around: each takes an RGB image and gives back a JPEG file's bytes."""
+"""What happens to photographs on their way around: RGB images in, JPEG files out."""
 
 import io
 from collections.abc import Callable
@@ -108,7 +108,10 @@ TRANSFORMS: dict[str, tuple[Change, int]] = {
     "half size, crop 5 %, JPEG 50": (_half_and_crop, 50),
     "mirrored": (lambda image, _: ImageOps.mirror(image), 85),
     "rotated 90": (lambda image, _: image.transpose(Image.Transpose.ROTATE_90), 85),
-    "mirrored, rotated 90": (lambda image, _: ImageOps.mirror(image).transpose(Image.Transpose.ROTATE_90), 85),
+    "mirrored, rotated 90": (
+        lambda image, _: ImageOps.mirror(image).transpose(Image.Transpose.ROTATE_90),
+        85,
+    ),
     "inverted": (lambda image, _: ImageOps.invert(image), 85),
     "crop 5 %": (cropped(0.05), 85),
     "crop 10 %": (cropped(0.1), 85),

@@ -16,10 +16,10 @@ from match_service.engine.decode import DEFAULT_LIMITS, Frame, Limits, decode
 from match_service.engine.layout import HALF, NEIGHBOUR, POINT, from_half
 from match_service.model import Views
 
-VARIANT_CUTOFF: Final = 0.31
+VARIANT_CUTOFF: Final = 0.37
 """Views by guess are tried many at a time, so they must come nearer than the one view that is no guess."""
 
-CROPS: Final = ((0.1, 3), (0.2, 4))
+CROPS: Final = ((0.1, 5), (0.2, 7))
 """Shares of width and height supposed lost, each with the number of places per axis that are tried."""
 TURNS: Final = (-6.0, -3.0, 3.0, 6.0)
 """Degrees the original may have been turned by."""
