@@ -9,5 +9,6 @@ compile() { # compile OUTPUT ARGUMENTS...
 }
 compile requirements/service.txt --extra service "$@"
 compile requirements/operator.txt --extra operator "$@"
+compile requirements/bench.txt --extra service --group bench --override requirements/overrides.txt "$@"
 compile requirements/dev.txt --extra service --extra operator --extra reference --group dev \
   --override requirements/overrides.txt "$@"

@@ -1,12 +1,15 @@
 """What the service does with images, free of HTTP: signature in, store asked, distances judged."""
 
 import hashlib
+import itertools
 import os
 import threading
 
 from match_service import engine
+from match_service.engine.variants import VARIANT_CUTOFF, variants
 from match_service.model import Json, Match, Record, Signature
 from match_service.store.base import Store
+from match_service.store.ranking import rank
 
 
 class Matcher:
@@ -26,10 +29,20 @@ class Matcher:
         digest = hashlib.sha256(image).hexdigest()
         self.store.add(Record(filepath, signature, digest, metadata))
 
-    def search(self, image: bytes, *, all_orientations: bool) -> list[Match]:
-        """Stored images similar to ``image``, best first."""
+    def search(self, image: bytes, *, all_orientations: bool, thorough: bool = False) -> list[Match]:
+        """Stored images similar to ``image``, best first.
+
+        With ``thorough`` also those of which it seems to be a larger crop, a slightly turned or a framed
+        copy; what is found without is found as well, with at least the same score.
+        """
         signature = self._signature(image)
-        return self.store.search(engine.views(signature, all_orientations))
+        found = self.store.search(engine.views(signature, all_orientations))
+        if thorough:
+            with self._decoding:
+                guessed = variants(image)
+            if len(guessed):
+                found = _nearest(found, self.store.search(guessed, cutoff=VARIANT_CUTOFF))
+        return found
 
     def compare(self, first: bytes, second: bytes) -> float:
         """Score from 0 to 100; 100 exactly where the signatures are equal.
@@ -42,3 +55,13 @@ class Matcher:
     def _signature(self, image: bytes) -> Signature:
         with self._decoding:
             return engine.signature(image)
+
+
+def _nearest(*answers: list[Match]) -> list[Match]:
+    """One answer from several: each image once, with its least distance."""
+    best: dict[str, Match] = {}
+    for match in itertools.chain(*answers):
+        known = best.get(match.filepath)
+        if known is None or match.distance < known.distance:
+            best[match.filepath] = match
+    return rank(best.values())

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from elasticsearch import Elasticsearch
 from elasticsearch.helpers import bulk
-from PIL import Image
+from PIL import Image, ImageOps
 
 import elastic
 import match_index
@@ -175,6 +175,15 @@ class TestSearch:
         assert [m["filepath"] for m in service.search(encode(turned, "PNG"))] == ["a"]
         for no in ("false", "False", "0", "no"):
             assert service.search(encode(turned, "PNG"), all_orientations=no) == []
+
+    def test_a_thorough_search_finds_framed_copies_too(self, service: Server) -> None:
+        service.add("a", jpeg(1))
+        service.add("b", jpeg(2))
+        framed = encode(ImageOps.expand(picture(1), (300, 40, 10, 20), (240, 240, 241)))
+        assert service.search(framed) == []
+        for yes in ("true", "1"):
+            assert [m["filepath"] for m in service.search(framed, thorough=yes)] == ["a"]
+        assert service.search(jpeg(1), thorough="true")[0]["score"] == 100.0
 
     def test_every_document_appears_once(self, service: Server) -> None:
         service.add("a", jpeg(1))

@@ -109,6 +109,17 @@ def test_an_overwrite_replaces_the_old_signature_and_metadata(store: Store) -> N
     assert store.filepaths(0, 10) == ["a"]
 
 
+def test_many_images_at_once_are_found_and_replace_what_was_there(store: Store) -> None:
+    store.add(record("b", 9))
+    store.add_many([record(name, seed) for seed, name in enumerate("abc", start=1)])
+    # A bulk write does not wait for Elasticsearch's next refresh; the write after it does.
+    store.add(record("d", 4))
+    assert store.filepaths(0, 10) == ["a", "b", "c", "d"]
+    assert [m.filepath for m in store.search(alone(picture(2)))] == ["b"]
+    assert store.search(alone(picture(9))) == []
+    store.add_many([])
+
+
 def test_a_delete_takes_exactly_the_filepath_given(store: Store) -> None:
     near_names = ["a", "A", "a b", "x/a", "a/x", "a*", '"a"', "path:a"]
     for name in near_names:

@@ -29,7 +29,8 @@ def blueprint(matcher: Matcher, fetch: Fetch, *, all_orientations: bool) -> Blue
     def search() -> Response:
         params = Params(request)
         every = params.flag("all_orientations", default=all_orientations)
-        matches = matcher.search(params.image(fetch), all_orientations=every)
+        thorough = params.flag("thorough", default=False)
+        matches = matcher.search(params.image(fetch), all_orientations=every, thorough=thorough)
         rows = [{"score": m.score, "filepath": m.filepath, "metadata": m.metadata} for m in matches]
         return ok("search", rows)
 

@@ -1,5 +1,6 @@
 """What the service asks of a store; every store passes tests/contract/test_store.py."""
 
+from collections.abc import Iterable
 from typing import Final, Protocol
 
 from match_service.model import Match, Record, Views
@@ -17,6 +18,12 @@ class Store(Protocol):
 
     def add(self, record: Record) -> None:
         """Keep ``record``, replacing whatever its filepath held, in one atomic step."""
+
+    def add_many(self, records: Iterable[Record]) -> None:
+        """Keep all of ``records`` durably; much faster than one by one.
+
+        If it raises, some may have been kept and others not; adding them all again is harmless.
+        """
 
     def delete(self, filepath: str) -> bool:
         """Forget exactly ``filepath``; whether there was anything to forget."""

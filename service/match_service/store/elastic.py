@@ -8,7 +8,7 @@ on: a search that missed a shard says so instead of saying "no match".
 
 import base64
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -20,6 +20,7 @@ import match_index
 from match_service import engine
 from match_service.errors import StoreUnavailableError
 from match_service.model import Match, Record, Views
+from match_service.store import bulk
 from match_service.store.base import DISTANCE_CUTOFF
 from match_service.store.ranking import matches_among
 
@@ -29,6 +30,7 @@ WINDOW: Final = 10_000
 """Elasticsearch's default ``index.max_result_window``: from + size may not exceed it."""
 READ_SECONDS: Final = 10
 WRITE_SECONDS: Final = 20
+BULK_SECONDS: Final = 60
 CHECK_SECONDS: Final = 2
 CONNECTIONS: Final = 32
 MANAGED_SHARDS: Final = 1
@@ -71,15 +73,7 @@ class ElasticStore:
 
     def add(self, record: Record) -> None:
         """Index the record under its own id; returns once a search finds it."""
-        document: dict[str, Any] = {
-            "filepath": record.filepath,
-            "sha256": record.sha256,
-            "timestamp": datetime.now(UTC).isoformat(),
-            "signature": base64.b64encode(engine.pack(record.signature)).decode("ascii"),
-            "words": engine.words(record.signature),
-        }
-        if record.metadata is not None:
-            document["metadata"] = record.metadata
+        document = _document(record)
         with self._translated():
             self._ensure_index()
             self._client.options(request_timeout=WRITE_SECONDS).index(
@@ -90,6 +84,16 @@ class ElasticStore:
                 refresh="wait_for",
                 timeout=f"{READ_SECONDS}s",
             )
+
+    def add_many(self, records: Iterable[Record]) -> None:
+        """Index in bulk requests, pausing while the cluster says it has too much to do.
+
+        Searches find the records after the next refresh of the index, about a second later.
+        """
+        pending = {match_index.document_id(record.filepath): _document(record) for record in records}
+        with self._translated():
+            self._ensure_index()
+            bulk.index(self._client.options(request_timeout=BULK_SECONDS), self._alias, pending)
 
     def delete(self, filepath: str) -> bool:
         """Delete the one document of ``filepath``; returns once no search finds it."""
@@ -234,6 +238,19 @@ class ElasticStore:
             raise StoreUnavailableError(_reason(error)) from error
         except elasticsearch.TransportError as error:
             raise StoreUnavailableError(f"Elasticsearch does not answer ({type(error).__name__}).") from error
+
+
+def _document(record: Record) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "filepath": record.filepath,
+        "sha256": record.sha256,
+        "timestamp": datetime.now(UTC).isoformat(),
+        "signature": base64.b64encode(engine.pack(record.signature)).decode("ascii"),
+        "words": engine.words(record.signature),
+    }
+    if record.metadata is not None:
+        document["metadata"] = record.metadata
+    return document
 
 
 def _with_scheme(url: str) -> str:

@@ -1,0 +1,229 @@
+"""A collection of image files into a store: every core decodes, writes go in batches, and it can be resumed.
+
+Decoding is most of the work, so it runs in processes of their own; the one that talks to the store only
+collects. What the store has acknowledged is noted in a state file, and a later run passes over it unless the
+file's size or time has changed.
+"""
+
+import hashlib
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Final, TextIO
+
+from match_service import engine
+from match_service.errors import BadImageError, StoreUnavailableError
+from match_service.manifest import Item
+from match_service.model import Record, Signature
+from match_service.store.base import Store
+
+BATCH: Final = 1000
+"""Records per write: a lost run repeats at most so much decoding for each one in flight."""
+CHUNK: Final = 16
+AHEAD: Final = 6
+"""Chunks waiting per process, so that none idles while the store writes."""
+BATCH_SECONDS: Final = 5.0
+LISTED: Final = 50
+
+Decoded = tuple[Item, Signature | None, str]
+"""An item with its signature and SHA-256, or with None and the reason."""
+
+
+@dataclass
+class Outcome:
+    """What became of a run."""
+
+    added: int = 0
+    skipped: int = 0
+    failed: list[tuple[str, str]] = field(default_factory=list)
+    interrupted: bool = False
+    stopped: str = ""
+    """Why the store takes no more, if it does not."""
+
+    @property
+    def exit_code(self) -> int:
+        """0 if all is in the store, 130 after Ctrl-C as shells have it, else 1."""
+        if self.interrupted:
+            return 130
+        return 1 if self.failed or self.stopped else 0
+
+
+class State:
+    """The file of what was imported: one JSON line per image, appended after the store has it."""
+
+    def __init__(self, path: Path, store_name: str) -> None:
+        """Read ``path`` if it exists; lines of other stores and a torn last line count for nothing."""
+        self._store = hashlib.sha256(store_name.encode()).hexdigest()[:16]
+        self._known: dict[str, tuple[int, int]] = {}
+        torn = False
+        if path.exists():
+            for line in path.read_text("utf-8").splitlines(keepends=True):
+                torn = not line.endswith("\n")
+                self._read(line)
+        self._file = path.open("a", encoding="utf-8")
+        if torn:
+            self._file.write("\n")
+
+    def has(self, item: Item) -> bool:
+        """Whether this very file is in the store under this name."""
+        return item.stamp is not None and self._known.get(item.key) == item.stamp
+
+    def note(self, items: Iterable[Item]) -> None:
+        """Remember items, on the disk when this returns."""
+        for item in items:
+            self._file.write(json.dumps([self._store, item.key, item.stamp]) + "\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _read(self, line: str) -> None:
+        try:
+            store, key, (size, changed) = json.loads(line)
+        except (ValueError, TypeError):
+            return
+        if store == self._store:
+            self._known[key] = (size, changed)
+
+
+class Progress:
+    """Rate and time left on a terminal every second, in a log every ten."""
+
+    def __init__(self, total: int, out: TextIO) -> None:
+        self._total, self._out = total, out
+        self._began = self._shown = time.monotonic()
+        self._live = out.isatty()
+
+    def show(self, outcome: Outcome) -> None:
+        """Print where ``outcome`` stands, if it is time to."""
+        now = time.monotonic()
+        if now - self._shown < (1 if self._live else 10):
+            return
+        self._shown = now
+        worked = outcome.added + len(outcome.failed)
+        rate = worked / (now - self._began)
+        left = self._total - worked - outcome.skipped
+        ready = f", {_duration(left / rate)} left" if rate else ""
+        done = f"{worked + outcome.skipped:,} of {self._total:,}"
+        line = f"{done}, {len(outcome.failed)} failed, {rate:.0f}/s{ready}"
+        print(
+            f"\r{line}\033[K" if self._live else line,
+            end="" if self._live else "\n",
+            file=self._out,
+            flush=True,
+        )
+
+    def report(self, outcome: Outcome) -> None:
+        """Print the end: counts, rate, and what failed and why."""
+        seconds = time.monotonic() - self._began
+        out = self._out
+        if self._live:
+            print("\r\033[K", end="", file=out)
+        for name, reason in outcome.failed[:LISTED]:
+            print(f"{name}: {reason}", file=out)
+        if len(outcome.failed) > LISTED:
+            print(f"... and {len(outcome.failed) - LISTED:,} more", file=out)
+        rate = outcome.added / seconds if seconds else 0.0
+        print(
+            f"{outcome.added:,} added in {_duration(seconds)} ({rate:.0f}/s), {outcome.skipped:,} had been, "
+            f"{len(outcome.failed):,} failed.",
+            file=out,
+        )
+        if outcome.stopped:
+            print(f"Stopped: {outcome.stopped} Run the same command again to resume.", file=out)
+        if outcome.interrupted:
+            print("Interrupted. Run the same command again to resume.", file=out)
+
+
+def run(items: list[Item], store: Store, state: State, workers: int, out: TextIO = sys.stderr) -> Outcome:
+    """Import ``items``; never raises for an image that fails or a store that stops, the outcome says so."""
+    outcome = Outcome()
+    fresh = [item for item in items if not state.has(item)]
+    outcome.skipped = len(items) - len(fresh)
+    progress = Progress(len(items), out)
+    batch: list[tuple[Item, Record]] = []
+    last = time.monotonic()
+    # Forked processes would share the store's connections and locks.
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_ignore_interrupt)
+    try:
+        for decoded in _decoded(pool, fresh, workers):
+            for item, signature, text in decoded:
+                if signature is None:
+                    outcome.failed.append((item.filepath, text))
+                else:
+                    batch.append((item, Record(item.filepath, signature, text, item.metadata)))
+            if len(batch) >= BATCH or time.monotonic() - last > BATCH_SECONDS:
+                _write(batch, store, state, outcome)
+                last = time.monotonic()
+            progress.show(outcome)
+        _write(batch, store, state, outcome)
+    except KeyboardInterrupt:
+        outcome.interrupted = True
+    except StoreUnavailableError as error:
+        outcome.stopped = str(error)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+    progress.report(outcome)
+    return outcome
+
+
+def _write(batch: list[tuple[Item, Record]], store: Store, state: State, outcome: Outcome) -> None:
+    """Store the batch and note it; the list is empty afterwards."""
+    if not batch:
+        return
+    store.add_many([record for _, record in batch])
+    state.note(item for item, _ in batch)
+    outcome.added += len(batch)
+    batch.clear()
+
+
+def _decoded(pool: ProcessPoolExecutor, items: list[Item], workers: int) -> Iterator[list[Decoded]]:
+    """Results chunk by chunk in the order they are ready, with a bounded number under way."""
+    chunks = (items[start : start + CHUNK] for start in range(0, len(items), CHUNK))
+    waiting: set[Future[list[Decoded]]] = set()
+    for chunk in chunks:
+        waiting.add(pool.submit(_decode, chunk))
+        if len(waiting) >= workers * AHEAD:
+            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            yield from (future.result() for future in done)
+    while waiting:
+        done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+        yield from (future.result() for future in done)
+
+
+def _decode(chunk: list[Item]) -> list[Decoded]:
+    results: list[Decoded] = []
+    for item in chunk:
+        if item.problem:
+            results.append((item, None, item.problem))
+            continue
+        try:
+            data = item.file.read_bytes()
+            results.append((item, engine.signature(data), hashlib.sha256(data).hexdigest()))
+        except BadImageError as error:
+            results.append((item, None, str(error)))
+        except OSError as error:
+            results.append((item, None, f"The file cannot be read: {error.strerror}."))
+    return results
+
+
+def _ignore_interrupt() -> None:
+    # Ctrl-C reaches the whole group; the parent decides what is still finished.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return (
+        f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+    )

@@ -1,0 +1,131 @@
+"""The command ``match-service import`` as a user runs it, into real stores."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import elastic
+from labcluster.elasticsearch import shared_node
+from match_service.store.elastic import ElasticStore
+from match_service.store.embedded import EmbeddedStore
+from pictures import flat, jpeg
+from serving import environment
+
+COMMAND = [sys.executable, "-m", "match_service", "import"]
+
+
+def start(folder: Path, *arguments: str, **settings: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*COMMAND, *arguments],
+        env={**environment(folder, **settings), "PYTHONPATH": os.pathsep.join(sys.path)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(folder: Path, *arguments: str, **settings: str) -> tuple[int, str]:
+    process = start(folder, *arguments, **settings)
+    _, text = process.communicate(timeout=120)
+    return process.returncode, text
+
+
+def photos(folder: Path, count: int) -> Path:
+    made = folder / "photos"
+    (made / "sub").mkdir(parents=True)
+    for number in range(count):
+        (made / "sub" / f"{number:03}.jpg").write_bytes(jpeg(number))
+    return made
+
+
+def kept(folder: Path) -> list[str]:
+    store = EmbeddedStore.open(folder / "match.db")
+    names = store.filepaths(0, 10_000)
+    store.close()
+    return names
+
+
+def test_a_folder_goes_in_by_relative_path_and_once(tmp_path: Path) -> None:
+    source = photos(tmp_path, 20)
+    assert run(tmp_path, str(source), "--prefix", "x/")[0] == 0
+    assert kept(tmp_path) == [f"x/sub/{number:03}.jpg" for number in range(20)]
+    (source / "sub" / "005.jpg").write_bytes(jpeg(99))
+    code, text = run(tmp_path, str(source), "--prefix", "x/")
+    assert (code, text.startswith("1 added")) == (0, True), text
+    assert "19 had been" in text
+
+
+def test_what_fails_is_named_with_the_reason_and_the_rest_goes_in(tmp_path: Path) -> None:
+    source = photos(tmp_path, 3)
+    (source / "bad.png").write_bytes(b"no image")
+    (source / "flat.png").write_bytes(flat())
+    code, text = run(tmp_path, str(source))
+    assert code == 1
+    assert "bad.png: The data is not an image" in text
+    assert "flat.png: The image is flat" in text
+    assert "3 added" in text
+    assert len(kept(tmp_path)) == 3
+
+
+@pytest.mark.parametrize("kind", ["csv", "ndjson"])
+def test_a_list_brings_names_and_metadata(kind: str, tmp_path: Path) -> None:
+    photos(tmp_path, 2)
+    metadata = {"owner": "Ada, Ltd."}
+    rows = [
+        {"filepath": "first", "file": "photos/sub/000.jpg", "metadata": metadata},
+        {"filepath": "photos/sub/001.jpg"},
+        {"filepath": "gone", "file": "nowhere.jpg"},
+    ]
+    source = tmp_path / f"list.{kind}"
+    if kind == "ndjson":
+        source.write_text("\n".join(json.dumps(row) for row in rows))
+    else:
+        quoted = json.dumps(metadata).replace('"', '""')
+        source.write_text(
+            f'filepath,file,metadata\nfirst,photos/sub/000.jpg,"{quoted}"\nphotos/sub/001.jpg,,\ngone,nowhere.jpg,\n'
+        )
+    code, text = run(tmp_path, str(source))
+    assert (code, "gone: The file cannot be read: No such file" in text) == (1, True), text
+    assert kept(tmp_path) == ["first", "photos/sub/001.jpg"]
+
+
+def test_a_wrong_list_or_source_is_a_sentence(tmp_path: Path) -> None:
+    wrong = tmp_path / "list.csv"
+    wrong.write_text("name\na\n")
+    assert "must name its columns" in run(tmp_path, str(wrong))[1]
+    code, text = run(tmp_path, str(tmp_path / "none"))
+    assert (code, "No such file or directory" in text) == (1, True), text
+
+
+def test_an_interrupted_import_is_resumed(tmp_path: Path) -> None:
+    source = photos(tmp_path, 400)
+    process = start(tmp_path, str(source), "--workers", "1")
+    state = tmp_path / "photos.imported"
+    deadline = time.monotonic() + 60
+    while not state.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, text = process.communicate(timeout=60)
+    assert (process.returncode, "to resume" in text) == (130, True), text
+    code, text = run(tmp_path, str(source))
+    assert code == 0, text
+    assert len(kept(tmp_path)) == 400
+
+
+@pytest.mark.elastic
+def test_elasticsearch_gets_the_same_images(tmp_path: Path) -> None:
+    url = shared_node()
+    settings = elastic.settings(url)
+    code, text = run(tmp_path, str(photos(tmp_path, 30)), **settings)
+    assert code == 0, text
+    store = ElasticStore.connect(url, settings["ELASTICSEARCH_INDEX"], manage_index=False)
+    deadline = time.monotonic() + 30
+    while store.count() < 30 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert store.count() == 30
+    store.close()
