@@ -73,7 +73,7 @@ def _teach_counting(extending: Any, types: Any) -> None:
     count = extending.intrinsic(typed)
 
     # Numba compares the parameters of the two with their annotations, and a lambda has none.
-    extending.overload(np.bitwise_count)(lambda word: lambda word: count(word))
+    extending.overload(np.bitwise_count)(lambda word: lambda word: count(word))  # noqa: ARG005, PLW0108
 
 
 def _word(zero: Any, two: Any, negative: Any, query_zero: Any, query_two: Any, query_negative: Any) -> Any:
