@@ -13,12 +13,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from match_service import engine
+from match_service.engine import kernel
 from match_service.engine.layout import HALF, NEIGHBOUR, POINT, from_half
 from match_service.model import Record, Signature
 from match_service.store.embedded import EmbeddedStore
@@ -72,6 +74,7 @@ def timed(call: Callable[[], object]) -> float:
 
 
 def searching(store: EmbeddedStore, count: int) -> None:
+    kernel.load()
     rng = np.random.default_rng(1)
     wanted = sorted(rng.integers(0, count, SEARCHES).tolist())
     queries = [s for n, s in enumerate(signatures(count)) if n in set(wanted)]
@@ -102,6 +105,9 @@ def main() -> None:
         extra = [Record(f"extra/{n}", r.signature, r.sha256) for n, r in enumerate(records(min(ADDS, count)))]
         adding = timed(lambda: [store.add(record) for record in extra])
         print(f"add, one by one, durable {len(extra) / adding:9,.0f} images/s")
+        with ThreadPoolExecutor(16) as pool:
+            adding = timed(lambda: list(pool.map(store.add, extra)))
+        print(f"add, from 16 threads     {len(extra) / adding:9,.0f} images/s")
         for record in extra:
             store.delete(record.filepath)
         searching(store, count)
