@@ -9,7 +9,7 @@ from typing import Any, Final
 
 Body = dict[str, Any]
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 """Version of the mapping; a backing index carries it in ``_meta``."""
 
 FIELDS: Final[dict[str, Body]] = {
@@ -18,8 +18,9 @@ FIELDS: Final[dict[str, Body]] = {
     "metadata": {"type": "object", "enabled": False},
     "sha256": {"type": "keyword", "doc_values": False},
     "timestamp": {"type": "date"},
-    # Three bit planes of the 648 signature values, base64: see match_service.engine.packing.
-    "signature": {"type": "binary"},
+    # Three bit planes of the 272 values that determine a signature, base64: see match_service.engine.scan.
+    # As a doc value it can be read for a million documents without parsing their sources.
+    "signature": {"type": "binary", "doc_values": True},
     # 63 tokens "<position>:<value>"; boolean similarity scores a hit by the number of equal words.
     "words": {
         "type": "keyword",
@@ -33,7 +34,13 @@ FIELDS: Final[dict[str, Body]] = {
 
 def mappings() -> Body:
     """Mapping of a backing index; unknown fields are refused so that a typo cannot grow it."""
-    return {"dynamic": "strict", "_meta": {"match": {"schema": SCHEMA_VERSION}}, "properties": FIELDS}
+    return {
+        "dynamic": "strict",
+        "_meta": {"match": {"schema": SCHEMA_VERSION}},
+        # They follow from the signature and would be more than half of each document.
+        "_source": {"excludes": ["words"]},
+        "properties": FIELDS,
+    }
 
 
 def settings(shards: int, replicas: int, refresh_interval: str = "1s") -> Body:

@@ -28,6 +28,7 @@ from match_service.app import create_app, open_store
 from match_service.errors import MatchError
 from match_service.settings import Settings
 from match_service.store.database import Database
+from match_service.store.mirror import MirrorMemory
 
 KEEPALIVE_SECONDS: Final = 75
 """Longer than common load balancers keep idle connections (60), so that they close first."""
@@ -109,6 +110,7 @@ class _Application(BaseApplication):  # type: ignore[misc]
         self._settings = settings
         self._listener = listener
         self.draining = _Flag()
+        self._memory = MirrorMemory(settings.mirror_max_bytes) if settings.elasticsearch_url else None
         super().__init__()
 
     def load_config(self) -> None:
@@ -131,7 +133,7 @@ class _Application(BaseApplication):  # type: ignore[misc]
 
     def load(self) -> Any:
         """Open the store and build the application; runs in each worker after the fork."""
-        return create_app(self._settings, open_store(self._settings), self.draining.is_set)
+        return create_app(self._settings, open_store(self._settings, self._memory), self.draining.is_set)
 
 
 def serve(settings: Settings) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -175,6 +176,31 @@ def test_a_batch_is_kept_whole_or_not_at_all(store: EmbeddedStore) -> None:
     store.add_many([record("a", 1), record("b", 2), record("a", 3)])
     assert (store.count(), found(store, 1), found(store, 3)) == (2, [], ["a"])
     store.add_many([])
+
+
+def test_threads_share_waits_for_the_disk_and_only_the_bad_record_fails(
+    path: Path, store: EmbeddedStore
+) -> None:
+    impossible = Record("bad", np.ones(648, dtype=np.int8), "0" * 64)
+    adds = [record(f"image {number}", number) for number in range(200)]
+    adds[100:100] = [impossible]
+    commits: list[str] = []
+    store._database._writer.set_trace_callback(
+        lambda text: commits.append(text) if text == "COMMIT" else None
+    )
+    with ThreadPoolExecutor(16) as pool:
+        results = list(pool.map(lambda each: _outcome(store, each), adds))
+    assert [result for result in results if result] == ["ValueError"]
+    assert (store.count(), found(store, 199)) == (200, ["image 199"])
+    assert len(commits) < 150
+
+
+def _outcome(store: EmbeddedStore, added: Record) -> str:
+    try:
+        store.add(added)
+    except ValueError as error:
+        return type(error).__name__
+    return ""
 
 
 def test_everything_is_there_after_reopening(path: Path) -> None:

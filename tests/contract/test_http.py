@@ -17,6 +17,7 @@ import elastic
 import match_index
 from labcluster.elasticsearch import shared_node
 from match_service import engine
+from match_service.engine import scan
 from match_service.model import Record
 from match_service.store.embedded import EmbeddedStore
 from pictures import encode, flat, jpeg, picture
@@ -244,7 +245,7 @@ def _filled(store: str, folder: Path, names: list[str]) -> contextlib.AbstractCo
         embedded.close()
         return server(folder)
     settings = elastic.settings(shared_node())
-    packed = base64.b64encode(engine.pack(signature)).decode()
+    halves = base64.b64encode(scan.pack_halves(signature[None, :])).decode()
     with Elasticsearch(settings["ELASTICSEARCH_URL"], request_timeout=60) as client:
         bulk(
             client,
@@ -253,7 +254,7 @@ def _filled(store: str, folder: Path, names: list[str]) -> contextlib.AbstractCo
                     "_index": settings["ELASTICSEARCH_INDEX"],
                     "_id": match_index.document_id(name),
                     "filepath": name,
-                    "signature": packed,
+                    "signature": halves,
                 }
                 for name in names
             ),

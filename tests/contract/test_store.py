@@ -13,12 +13,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import elastic
 from labcluster import elasticsearch
 from match_service import engine
 from match_service.model import Json, Record, Signature
 from match_service.store.base import DISTANCE_CUTOFF, Store
 from match_service.store.elastic import ElasticStore
 from match_service.store.embedded import EmbeddedStore
+from match_service.store.mirror import MirrorMemory
 
 _aliases = (f"store-test-{number}" for number in itertools.count())
 
@@ -39,10 +41,20 @@ def open_elastic(_: Path) -> Store:
         return store
 
 
+def open_mirrored(_: Path) -> Store:
+    url = elasticsearch.shared_node()
+    store = ElasticStore.connect(url, elastic.make_index(url), memory=MirrorMemory(2**24))
+    assert store.follower is not None
+    store.follower.follow()
+    assert store.follower.memory.view() is not None
+    return store
+
+
 @pytest.fixture(
     params=[
         pytest.param(open_embedded, id="embedded"),
-        pytest.param(open_elastic, id="elastic", marks=pytest.mark.elastic),
+        pytest.param(open_elastic, id="elastic by words", marks=pytest.mark.elastic),
+        pytest.param(open_mirrored, id="elastic", marks=pytest.mark.elastic),
     ]
 )
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from labcluster.cluster import Cluster
 
+from labcluster.cluster import Cluster
 from stories import Namespace, cleanup, install_operator, small_nodes
 
 ROOT = Path(__file__).parents[2]

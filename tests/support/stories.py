@@ -12,8 +12,9 @@ from typing import Any, Self
 
 import numpy as np
 import requests
-from labcluster.cluster import Cluster
 from PIL import Image
+
+from labcluster.cluster import Cluster
 
 Json = dict[str, Any]
 

@@ -5,12 +5,14 @@ product is the dot product of the halves. As three planes of 272 bits (nonzero, 
 take 102 bytes at rest and 15 machine words to search.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from match_service.engine import kernel
 from match_service.engine.layout import HALF, LENGTH, from_half
 from match_service.engine.packing import normalise
 from match_service.model import Views
@@ -22,6 +24,7 @@ WORDS: Final = 15
 
 _PLANE: Final = HALF_BYTES // 3
 _PLANE_WORDS: Final = WORDS // 3
+_EXPECTED_HITS: Final = 1024
 _CHUNK: Final = 16384
 """Rows in one pass; what a pass touches fits the second-level cache."""
 
@@ -84,6 +87,16 @@ class _Question:
     view: int
     negative_view: int | None
 
+    def near(
+        self, dots: NDArray[np.int16], own: NDArray[np.int16], rows: NDArray[np.intp]
+    ) -> Iterator["Hits"]:
+        """Of ``rows`` with their ``dots`` with the view those near enough it, and its negative."""
+        for view, sign in ((self.view, 1), (self.negative_view, -1)):
+            if view is not None:
+                kept = sign * dots >= self.limits[own]
+                apart = _distances(sign * dots[kept], own[kept], self.square)
+                yield Hits(rows[kept], apart, np.full(len(apart), view))
+
 
 class Query:
     """Views (k, 648) prepared for scanning; ``ValueError`` if they are no signatures."""
@@ -91,25 +104,40 @@ class Query:
     def __init__(self, views: Views, cutoff: float) -> None:
         self._cutoff = cutoff
         self._questions = _questions(views, cutoff)
+        self._words = np.stack([question.words for question in self._questions])
+        self._limits = np.stack([question.limits for question in self._questions])
 
-    def scan(self, columns: Planes, own: NDArray[np.int16]) -> Hits:
-        """Hits among the signatures in word columns (15, n) with squared norms ``own`` (n,)."""
+    def scan(self, columns: Planes, own: NDArray[np.int16], *, compiled: bool = True) -> Hits:
+        """Hits among the first ``len(own)`` signatures in word columns (15, n), whose squared norms are
+        ``own``; by the compiled loop where it is there and ``compiled`` does not forbid it."""
+        find = kernel.compiled(len(own)) if compiled else None
+        return self._best(self._passes(columns, own) if find is None else self._loop(find, columns, own))
+
+    def _loop(self, find: kernel.Find, columns: Planes, own: NDArray[np.int16]) -> list[Hits]:
+        columns = np.ascontiguousarray(columns)
+        hits = np.empty((_EXPECTED_HITS, 3), dtype=np.int64)
+        found = find(columns, own, self._words, self._limits, hits)
+        if found > len(hits):
+            hits = np.empty((found, 3), dtype=np.int64)
+            find(columns, own, self._words, self._limits, hits)
         parts: list[Hits] = []
-        for start in range(0, columns.shape[1], _CHUNK):
-            part = columns[:, start : start + _CHUNK]
+        for number, question in enumerate(self._questions):
+            rows, _, dots = hits[:found][hits[:found, 1] == number].T
+            parts.extend(question.near(dots.astype(np.int16), own[rows], rows))
+        return parts
+
+    def _passes(self, columns: Planes, own: NDArray[np.int16]) -> list[Hits]:
+        parts: list[Hits] = []
+        for start in range(0, len(own), _CHUNK):
             norms = own[start : start + _CHUNK]
-            scratch = _Scratch(part.shape[1])
+            part = columns[:, start : start + len(norms)]
+            scratch = _Scratch(len(norms))
             for question in self._questions:
                 dots = scratch.dots(part, question.words)
-                limits = question.limits[norms]
-                for view in (question.view, question.negative_view):
-                    if view is not None:
-                        near = np.flatnonzero(dots >= limits)
-                        if len(near):
-                            apart = _distances(dots[near], norms[near], question.square)
-                            parts.append(Hits(near + start, apart, np.full(len(near), view)))
-                        np.negative(dots, out=dots)
-        return self._best(parts)
+                near = np.flatnonzero(np.abs(dots) >= question.limits[norms])
+                if len(near):
+                    parts.extend(question.near(dots[near], norms[near], near + start))
+        return parts
 
     def _best(self, parts: list[Hits]) -> Hits:
         if not parts:

@@ -1,31 +1,30 @@
 """Signatures in Elasticsearch, behind an alias that the operator (or this store itself) looks after.
 
-Candidates come from Elasticsearch by number of equal words, 100 per view and all views in one request;
-their exact distances are computed here. A document's id is a hash of its filepath, which makes an
+Elasticsearch is the truth; a mirror of its signatures in memory says which images are near, and one request
+says what they are now and what has come since. Without the mirror (too large, or not yet read) candidates
+come from Elasticsearch by number of equal words. A document's id is a hash of its filepath, which makes an
 overwrite one atomic call and a delete exact. Answers that Elasticsearch calls partial are never passed
 on: a search that missed a shard says so instead of saying "no match".
 """
 
-import base64
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import elasticsearch
 from elasticsearch import Elasticsearch
 
 import match_index
-from match_service import engine
+from match_service.engine import scan
 from match_service.errors import StoreUnavailableError
 from match_service.model import Match, Record, Views
-from match_service.store import bulk
+from match_service.store import bulk, documents, mirrored, worded
 from match_service.store.base import DISTANCE_CUTOFF
-from match_service.store.ranking import matches_among
+from match_service.store.documents import complete
+from match_service.store.follower import Follower
+from match_service.store.mirror import MirrorMemory
 
-CANDIDATES: Final = 100
-"""Documents fetched per view, as image-match does."""
 WINDOW: Final = 10_000
 """Elasticsearch's default ``index.max_result_window``: from + size may not exceed it."""
 READ_SECONDS: Final = 10
@@ -40,22 +39,32 @@ MANAGED_REPLICAS: Final = 1
 class ElasticStore:
     """A ``Store`` over an Elasticsearch 8 or 9 cluster."""
 
-    def __init__(self, client: Elasticsearch, alias: str, *, manage_index: bool) -> None:
+    def __init__(
+        self, client: Elasticsearch, alias: str, *, manage_index: bool, memory: MirrorMemory | None = None
+    ) -> None:
         self._client = client
         self._alias = alias
         self._manage_index = manage_index
         self._index_seen = False
         self._lock = threading.Lock()
+        self.follower = Follower(client, alias, memory) if memory is not None and memory.capacity else None
 
     @classmethod
     def connect(
-        cls, url: str, alias: str, *, manage_index: bool = True, ca_certs: str | None = None
+        cls,
+        url: str,
+        alias: str,
+        *,
+        manage_index: bool = True,
+        ca_certs: str | None = None,
+        memory: MirrorMemory | None = None,
     ) -> "ElasticStore":
         """A store on the nodes in ``url``, comma separated; speaks to none of them yet.
 
         A URL may hold user and password, and a missing scheme means http, as in the original. With
         ``manage_index`` the first call creates template, index and alias where they are missing;
-        without it calls fail until somebody else has.
+        without it calls fail until somebody else has. ``memory`` is where the mirror may be, which other
+        processes may use as well; without it there is none.
         """
         hosts = [_with_scheme(part.strip()) for part in url.split(",") if part.strip()]
         options: dict[str, Any] = {"ca_certs": ca_certs} if ca_certs else {}
@@ -69,11 +78,11 @@ class ElasticStore:
             connections_per_node=CONNECTIONS,
             **options,
         )
-        return cls(client, alias, manage_index=manage_index)
+        return cls(client, alias, manage_index=manage_index, memory=memory)
 
     def add(self, record: Record) -> None:
         """Index the record under its own id; returns once a search finds it."""
-        document = _document(record)
+        document = documents.document(record)
         with self._translated():
             self._ensure_index()
             self._client.options(request_timeout=WRITE_SECONDS).index(
@@ -90,7 +99,7 @@ class ElasticStore:
 
         Searches find the records after the next refresh of the index, about a second later.
         """
-        pending = {match_index.document_id(record.filepath): _document(record) for record in records}
+        pending = {match_index.document_id(record.filepath): documents.document(record) for record in records}
         with self._translated():
             self._ensure_index()
             bulk.index(self._client.options(request_timeout=BULK_SECONDS), self._alias, pending)
@@ -113,37 +122,24 @@ class ElasticStore:
         return True
 
     def search(self, views: Views, *, cutoff: float = DISTANCE_CUTOFF) -> list[Match]:
-        """Candidates of every view in one request, each judged by its exact distance to all views."""
-        searches: list[dict[str, Any]] = []
-        for view in views:
-            terms = [{"term": {"words": word}} for word in engine.words(view)]
-            searches.append({"allow_partial_search_results": False})
-            searches.append(
-                {
-                    "query": {"bool": {"should": terms}},
-                    "size": CANDIDATES,
-                    "track_total_hits": False,
-                    "_source": ["filepath", "signature", "metadata"],
-                }
-            )
+        """All images nearer than ``cutoff`` to any view; without the mirror those of the likeliest words."""
         with self._translated():
             self._ensure_index()
-            answer = self._client.msearch(index=self._alias, searches=searches)
-        sources: dict[str, dict[str, Any]] = {}
-        for response in answer["responses"]:
-            sources.update((hit["_id"], hit["_source"]) for hit in _complete(response)["hits"]["hits"])
-        candidates = [
-            (source["filepath"], base64.b64decode(source["signature"]), source.get("metadata"))
-            for source in sources.values()
-        ]
-        return matches_among(candidates, views, cutoff)
+            if self.follower is not None:
+                self.follower.ask()
+                view = self.follower.memory.view()
+                if view is not None:
+                    found = mirrored.search(self._client, self._alias, view, scan.Query(views, cutoff))
+                    if found is not None:
+                        return found
+            return worded.search(self._client, self._alias, views, cutoff)
 
     def count(self) -> int:
         """Documents a search can find."""
         with self._translated():
             self._ensure_index()
             answer = self._client.count(index=self._alias)
-        return int(_complete(answer.body)["count"])
+        return int(complete(answer.body)["count"])
 
     def filepaths(self, offset: int, limit: int) -> list[str]:
         """A page in code-point order; beyond the result window by leaps of one window each."""
@@ -170,7 +166,7 @@ class ElasticStore:
                 track_total_hits=False,
                 allow_partial_search_results=False,
             )
-        return [hit["sort"][0] for hit in _complete(answer.body)["hits"]["hits"]]
+        return [hit["sort"][0] for hit in complete(answer.body)["hits"]["hits"]]
 
     def check(self) -> None:
         """Ask every shard for nothing, which only works where all of them can answer."""
@@ -180,10 +176,14 @@ class ElasticStore:
             answer = client.search(
                 index=self._alias, size=0, track_total_hits=False, allow_partial_search_results=False
             )
-        _complete(answer.body)
+        complete(answer.body)
+        if self.follower is not None:
+            self.follower.ask()
 
     def close(self) -> None:
         """Close the connections."""
+        if self.follower is not None:
+            self.follower.close()
         self._client.close()
 
     def _ensure_index(self) -> None:
@@ -240,19 +240,6 @@ class ElasticStore:
             raise StoreUnavailableError(f"Elasticsearch does not answer ({type(error).__name__}).") from error
 
 
-def _document(record: Record) -> dict[str, Any]:
-    document: dict[str, Any] = {
-        "filepath": record.filepath,
-        "sha256": record.sha256,
-        "timestamp": datetime.now(UTC).isoformat(),
-        "signature": base64.b64encode(engine.pack(record.signature)).decode("ascii"),
-        "words": engine.words(record.signature),
-    }
-    if record.metadata is not None:
-        document["metadata"] = record.metadata
-    return document
-
-
 def _with_scheme(url: str) -> str:
     return url if "://" in url else f"http://{url}"
 
@@ -262,14 +249,3 @@ def _reason(error: elasticsearch.ApiError) -> str:
     if status in (401, 403):
         return "Elasticsearch does not accept the service's credentials for this."
     return f"Elasticsearch cannot answer now (status {status}, {error.error})."
-
-
-def _complete(response: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The response if it speaks for every shard; raises ``StoreUnavailableError`` otherwise."""
-    if "error" in response:
-        status, kind = response.get("status"), response["error"].get("type")
-        raise StoreUnavailableError(f"Elasticsearch cannot answer now (status {status}, {kind}).")
-    shards = response["_shards"]
-    if response.get("timed_out") or shards["failed"] or shards["successful"] < shards["total"]:
-        raise StoreUnavailableError("Elasticsearch could not ask all shards of the index.")
-    return response

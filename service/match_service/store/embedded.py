@@ -19,6 +19,7 @@ from match_service.store.base import DISTANCE_CUTOFF
 from match_service.store.database import Database
 from match_service.store.memory import Found, SignatureTable
 from match_service.store.ranking import rank
+from match_service.store.together import Together
 
 KEPT_REMOVALS: Final = 100_000
 """Removals that stay listed; a process that has missed more reads all signatures anew."""
@@ -33,6 +34,7 @@ class EmbeddedStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._adds = Together(self.add_many)
         self._reset()
         with database.read() as connection:
             self._catch_up(connection)
@@ -47,7 +49,7 @@ class EmbeddedStore:
 
     def add(self, record: Record) -> None:
         """Keep ``record``, replacing what its filepath held; it is on the disk when this returns."""
-        self.add_many([record])
+        self._adds.put(record)
 
     def add_many(self, records: Iterable[Record]) -> None:
         """Keep all of ``records`` or, if anything fails, none: one transaction, one wait for the disk.

@@ -109,7 +109,7 @@ class SignatureTable:
         return Snapshot(
             [
                 _Part(
-                    block.columns[:, : block.used],
+                    block.columns,
                     block.squares[: block.used],
                     block.sequences[: block.used],
                     block.alive[: block.used].copy(),

@@ -4,13 +4,13 @@ import io
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from match_service import engine
-from match_service.engine import layout, scan
+from match_service.engine import kernel, layout, scan
 from match_service.errors import BadImageError
 from match_service.model import Signature
 
@@ -119,6 +119,21 @@ def test_a_scan_finds_what_plain_distances_find(
     assert hits.rows.tolist() == expected.tolist()
     assert hits.distances.tolist() == apart.min(axis=1)[expected].tolist()
     assert hits.views.tolist() == apart.argmin(axis=1)[expected].tolist()
+
+
+@settings(deadline=None)  # the first example waits for the compiler
+@given(st.lists(SIGNATURES, min_size=1, max_size=8), SIGNATURES, st.booleans(), st.floats(0.01, 1.2))
+def test_the_compiled_scan_answers_as_numpy_does(
+    rows: list[Signature], query: Signature, all_orientations: bool, cutoff: float
+) -> None:
+    pytest.importorskip("numba")
+    assert kernel.load()
+    columns = scan.planes(scan.pack_halves(np.tile(np.stack(rows), (200, 1))))
+    asked = scan.Query(engine.views(query, all_orientations), cutoff)
+    compiled, plain = (asked.scan(columns, scan.squares(columns), compiled=way) for way in (True, False))
+    for ours, theirs in zip(compiled, plain, strict=True):
+        assert ours.tolist() == theirs.tolist()
+        assert ours.dtype == theirs.dtype
 
 
 def test_a_scan_of_many_rows_keeps_their_numbers() -> None:

@@ -1,0 +1,201 @@
+"""The signatures of a whole index in memory that all workers of a pod share, written by one of them.
+
+Rows are only ever appended: a row whose image was since deleted or replaced is noticed when a search looks
+the image up. So readers need no lock, and a writer that dies in the middle leaves nothing half done.
+"""
+
+import contextlib
+import fcntl
+import json
+import mmap
+import os
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from match_service.engine import scan
+
+BLOCK_ROWS: Final = 65536
+ID_BYTES: Final = 32
+ROW_BYTES: Final = scan.WORDS * 8 + 2 + ID_BYTES
+"""Memory of one image."""
+
+_HEADER_BYTES: Final = 1 << 16
+_MAX_SHARDS: Final = 512
+_GENERATION, _ROWS, _NAMES_SIZE, _CHECKPOINTS = 0, 1, 2, 8
+_NAMES_AT: Final = 8 * (_CHECKPOINTS + _MAX_SHARDS)
+
+Ids = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One shard of the index the mirror shows."""
+
+    index: str
+    uuid: str
+    number: int
+
+
+class MirrorMemory:
+    """Shared memory for at most ``max_bytes`` of rows; made before a fork, used after it."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self.capacity = max_bytes // ROW_BYTES // BLOCK_ROWS * BLOCK_ROWS
+        blocks = self.capacity // BLOCK_ROWS
+        size = _HEADER_BYTES + blocks * BLOCK_ROWS * ROW_BYTES
+        self._lock = threading.Lock()
+        self._file = _anonymous_file()
+        os.ftruncate(self._file, size)
+        self._map = mmap.mmap(self._file, size)
+        self._header = np.frombuffer(self._map, np.int64, _CHECKPOINTS + _MAX_SHARDS)
+        self._blocks = [self._block(number) for number in range(blocks)]
+
+    def _block(self, number: int) -> "_Block":
+        at = _HEADER_BYTES + number * BLOCK_ROWS * ROW_BYTES
+        columns = np.frombuffer(self._map, np.uint64, scan.WORDS * BLOCK_ROWS, at)
+        at += columns.nbytes
+        squares = np.frombuffer(self._map, np.int16, BLOCK_ROWS, at)
+        at += squares.nbytes
+        ids = np.frombuffer(self._map, np.uint8, ID_BYTES * BLOCK_ROWS, at)
+        return _Block(columns.reshape(scan.WORDS, BLOCK_ROWS), squares, ids.reshape(BLOCK_ROWS, ID_BYTES))
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[bool]:
+        """Whether the caller may write; when a writer dies, the system gives the right to another."""
+        if not self._lock.acquire(blocking=False):  # the file's lock only keeps processes apart
+            yield False
+            return
+        try:
+            try:
+                fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                yield False
+                return
+            try:
+                yield True
+            finally:
+                fcntl.lockf(self._file, fcntl.LOCK_UN)
+        finally:
+            self._lock.release()
+
+    @property
+    def generation(self) -> int:
+        """Even while there is something to search; another number when it is another index's, or none."""
+        return int(self._header[_GENERATION])
+
+    @property
+    def rows(self) -> int:
+        """Rows so far, those of images gone included."""
+        return int(self._header[_ROWS])
+
+    def shards(self) -> list[Shard]:
+        """The shards that the rows came from."""
+        size = int(self._header[_NAMES_SIZE])
+        names = json.loads(self._map[_NAMES_AT : _NAMES_AT + size] or b"[]")
+        return [Shard(*name) for name in names]
+
+    def begin(self, shards: list[Shard]) -> bool:
+        """Empty the memory and stop searches until ``finish``; False if it cannot hold so many shards."""
+        self._header[_GENERATION] += 1 if self.generation % 2 == 0 else 2
+        self._header[_ROWS] = 0
+        names = json.dumps([(shard.index, shard.uuid, shard.number) for shard in shards]).encode()
+        if len(shards) > _MAX_SHARDS or _NAMES_AT + len(names) > _HEADER_BYTES:
+            return False
+        self._map[_NAMES_AT : _NAMES_AT + len(names)] = names
+        self._header[_NAMES_SIZE] = len(names)
+        return True
+
+    def append(self, halves: scan.Halves, ids: Ids) -> bool:
+        """Add rows (n, 102) with ``ids`` (n, 32); False, with nothing added, if they do not fit."""
+        rows = self.rows
+        if rows + len(halves) > self.capacity:
+            return False
+        columns = scan.planes(halves)
+        squares = scan.squares(columns)
+        start = 0
+        while start < len(halves):
+            number, row = divmod(rows + start, BLOCK_ROWS)
+            count = min(len(halves) - start, BLOCK_ROWS - row)
+            block, span = self._blocks[number], slice(start, start + count)
+            block.columns[:, row : row + count] = columns[:, span]
+            block.squares[row : row + count] = squares[span]
+            block.ids[row : row + count] = ids[span]
+            start += count
+        self._header[_ROWS] = rows + len(halves)
+        return True
+
+    def checkpoints(self) -> list[int]:
+        """By shard the sequence number up to which every change is in the rows."""
+        return [int(n) for n in self._header[_CHECKPOINTS : _CHECKPOINTS + len(self.shards())]]
+
+    def advance(self, checkpoints: list[int]) -> None:
+        """Say how far the rows go; only after they were appended."""
+        self._header[_CHECKPOINTS : _CHECKPOINTS + len(checkpoints)] = checkpoints
+
+    def finish(self) -> None:
+        """Let searches begin."""
+        self._header[_GENERATION] += 1
+
+    def view(self) -> "MirrorView | None":
+        """What can be searched now, or None."""
+        generation = self.generation
+        if generation == 0 or generation % 2:
+            return None
+        # In this order: rows are written before the checkpoints that vouch for them.
+        shards, checkpoints = self.shards(), self.checkpoints()
+        view = MirrorView(self, generation, list(zip(shards, checkpoints, strict=True)), self.rows)
+        return view if view.valid() else None
+
+    def search(self, query: scan.Query, rows: int) -> list[str]:
+        """Ids of the images within the query's cutoff among the first ``rows``."""
+        found: list[Any] = []
+        for block in self._blocks[: -(-rows // BLOCK_ROWS)]:
+            hits = query.scan(block.columns, block.squares[: min(rows, BLOCK_ROWS)])
+            found.extend(block.ids[row].tobytes().hex() for row in hits.rows)
+            rows -= BLOCK_ROWS
+        return list(dict.fromkeys(found))
+
+    def close(self) -> None:
+        """Give the memory back once nobody looks at it any more."""
+        os.close(self._file)
+        # Views may still be held by a search; the map goes with the last of them.
+        self._blocks = []
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    columns: scan.Planes
+    squares: NDArray[np.int16]
+    ids: Ids
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorView:
+    """The memory at one moment."""
+
+    memory: MirrorMemory
+    generation: int
+    shards: list[tuple[Shard, int]]
+    """With the sequence number up to which every change is in the rows."""
+    rows: int
+
+    def valid(self) -> bool:
+        """Whether it is still that moment's index."""
+        return self.memory.generation == self.generation
+
+    def search(self, query: scan.Query) -> list[str]:
+        """Ids of the images within the query's cutoff; images may since be gone or changed."""
+        return self.memory.search(query, self.rows)
+
+
+def _anonymous_file() -> int:
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("match-mirror")
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())

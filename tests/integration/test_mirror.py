@@ -1,0 +1,235 @@
+"""The mirror of a real index: what was acknowledged is found and what is gone is not, whoever wrote it."""
+
+import random
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from elasticsearch import Elasticsearch
+
+import elastic
+import match_index
+from labcluster.elasticsearch import shared_node
+from match_service import engine
+from match_service.engine.layout import HALF, from_half
+from match_service.model import Record, Signature
+from match_service.store import follower, mirrored
+from match_service.store.elastic import ElasticStore
+from match_service.store.mirror import BLOCK_ROWS, ROW_BYTES, MirrorMemory
+
+pytestmark = pytest.mark.elastic
+ROOM = BLOCK_ROWS * ROW_BYTES
+
+
+@pytest.fixture(scope="module")
+def url() -> str:
+    return shared_node()
+
+
+@pytest.fixture
+def client(url: str) -> Iterator[Elasticsearch]:
+    with Elasticsearch(url, request_timeout=30) as made:
+        yield made
+
+
+def signature(number: int) -> Signature:
+    values = np.random.default_rng(number).choice([-2, -1, 1, 2], len(HALF)).astype(np.int8)
+    return from_half(values)
+
+
+def record(filepath: str, number: int) -> Record:
+    return Record(filepath, signature(number), "0" * 64, {"n": number})
+
+
+def found(store: ElasticStore, number: int) -> list[str]:
+    return [m.filepath for m in store.search(engine.views(signature(number), all_orientations=False))]
+
+
+class Replica:
+    """An API pod's store that reads into its mirror when the test says so, and only then."""
+
+    def __init__(self, url: str, alias: str, memory: MirrorMemory | None = None) -> None:
+        self.store = ElasticStore.connect(url, alias, manage_index=False, memory=memory or MirrorMemory(ROOM))
+        assert self.store.follower is not None
+        self.follower = self.store.follower
+        self.follower.ask = lambda: None  # type: ignore[method-assign]
+        self.follower.follow()
+
+    @property
+    def exact(self) -> bool:
+        return self.follower.memory.view() is not None
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+@pytest.mark.parametrize("rounds", [False, True], ids=["far behind", "up to date"])
+def test_every_replica_finds_what_any_has_acknowledged(url: str, shards: int, rounds: bool) -> None:
+    alias = elastic.make_index(url, shards)
+    one, two = Replica(url, alias), Replica(url, alias)
+    truth: dict[str, int] = {}
+    chance = random.Random(shards)
+    for number in range(60):
+        writer, reader = chance.sample([one, two], 2)
+        filepath = f"photos/{chance.randrange(8)}"
+        before = truth.get(filepath)
+        if chance.random() < 0.25:
+            assert writer.store.delete(filepath) is (truth.pop(filepath, None) is not None)
+        else:
+            writer.store.add(record(filepath, number))
+            truth[filepath] = number
+            assert found(reader.store, number) == [filepath]
+        if before is not None:
+            assert found(reader.store, before) == []
+        if rounds:
+            chance.choice([one, two]).follower.follow()
+    for replica in (one, two):
+        assert replica.exact
+        for filepath, number in truth.items():
+            (match,) = replica.store.search(engine.views(signature(number), all_orientations=True))
+            assert (match.filepath, match.metadata, match.distance) == (filepath, {"n": number}, 0.0)
+        replica.follower.follow()
+        view = replica.follower.memory.view()
+        assert view is not None
+        assert all(found(replica.store, number) == [filepath] for filepath, number in truth.items())
+
+
+def test_nothing_acknowledged_is_missed_while_many_write_and_the_mirror_reads(url: str) -> None:
+    alias = elastic.make_index(url, 2)
+    writers = [Replica(url, alias) for _ in range(2)]
+    reader = Replica(url, alias)
+    stop = threading.Event()
+
+    def read() -> int:
+        rounds = 0
+        while not stop.is_set():
+            reader.follower.follow()
+            rounds += 1
+        return rounds
+
+    def write(worker: int) -> None:
+        store = writers[worker % 2].store
+        for turn in range(30):
+            number = 1000 * (worker + 1) + turn
+            filepath = f"{worker}/{turn % 4}"
+            store.add(record(filepath, number))
+            assert found(reader.store, number) == [filepath]
+            if turn >= 4:
+                assert found(reader.store, number - 4) == []
+
+    with ThreadPoolExecutor(7) as pool:
+        reading = pool.submit(read)
+        for done in [pool.submit(write, worker) for worker in range(6)]:
+            done.result()
+        stop.set()
+        assert reading.result() > 2
+    assert reader.exact
+
+
+def test_workers_of_one_pod_share_one_memory_and_one_of_them_reads(url: str) -> None:
+    alias = elastic.make_index(url)
+    memory = MirrorMemory(ROOM)
+    one, two = Replica(url, alias, memory), Replica(url, alias, memory)
+    one.store.add(record("a", 1))
+    one.follower.follow()
+    assert memory.rows == 1
+    assert found(two.store, 1) == ["a"]
+    with memory.writing() as ours, memory.writing() as theirs:
+        assert (ours, theirs) == (True, False)
+
+
+def test_the_mirror_reads_by_itself_once_searches_come(url: str) -> None:
+    alias = elastic.make_index(url)
+    memory = MirrorMemory(ROOM)
+    store = ElasticStore.connect(url, alias, manage_index=False, memory=memory)
+    store.add(record("a", 1))
+    assert memory.view() is None
+    while memory.view() is None:
+        assert found(store, 1) == ["a"]
+    store.add(record("b", 1))
+    while memory.rows < 2:
+        assert found(store, 1) == ["a", "b"]
+    store.close()
+
+
+def test_an_index_beyond_the_bound_is_searched_by_words(url: str, client: Elasticsearch) -> None:
+    alias = elastic.make_index(url)
+    memory = MirrorMemory(ROOM)
+    memory.capacity = 3
+    replica = Replica(url, alias, memory)
+    for number in range(5):
+        replica.store.add(record(f"{number}", number))
+        assert found(replica.store, number) == [f"{number}"]
+    replica.follower.follow()
+    assert not replica.exact
+    assert "MATCH_MIRROR_MAX_BYTES" in replica.follower.state
+    assert found(replica.store, 4) == ["4"]
+    memory.capacity = 10
+    replica.follower.follow()
+    assert (replica.exact, replica.follower.state) == (True, "Searches are exact.")
+    assert found(replica.store, 4) == ["4"]
+
+
+def test_another_index_behind_the_alias_is_read_anew(url: str, client: Elasticsearch) -> None:
+    alias = elastic.make_index(url)
+    replica = Replica(url, alias)
+    replica.store.add(record("old", 1))
+    replica.follower.follow()
+    client.indices.create(index=f"{alias}-000002")
+    client.indices.update_aliases(
+        actions=[
+            {"remove": {"index": f"{alias}-000001", "alias": alias}},
+            {"add": {"index": f"{alias}-000002", "alias": alias, "is_write_index": True}},
+        ]
+    )
+    replica.store.add(record("new", 2))
+    replica.follower.follow()
+    assert (found(replica.store, 1), found(replica.store, 2), replica.exact) == ([], ["new"], True)
+    both = [{"add": {"index": f"{alias}-000001", "alias": alias}}]
+    client.indices.update_aliases(actions=both)
+    assert (found(replica.store, 1), found(replica.store, 2)) == (["old"], ["new"])
+    replica.follower.follow()
+    assert (found(replica.store, 1), found(replica.store, 2), replica.exact) == (["old"], ["new"], True)
+
+
+def test_more_changes_than_fit_a_page_are_all_found(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mirrored, "CHANGES", 3)
+    monkeypatch.setattr(follower, "PAGE_DOCUMENTS", 2)
+    monkeypatch.setattr(follower, "LOAD_DOCUMENTS", 2)
+    alias = elastic.make_index(url)
+    replica = Replica(url, alias)
+    for number in range(11):
+        replica.store.add(record(f"{number}", number))
+    assert [found(replica.store, number) for number in range(11)] == [[f"{number}"] for number in range(11)]
+    replica.follower.follow()
+    assert replica.follower.memory.rows == 11
+    again = Replica(url, alias)
+    assert again.follower.memory.rows == 11
+    assert [found(again.store, number) for number in range(11)] == [[f"{number}"] for number in range(11)]
+
+
+def test_more_matches_than_elasticsearch_gives_at_once_are_all_found(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirrored, "LOOK_UPS", 4)
+    alias = elastic.make_index(url)
+    replica = Replica(url, alias)
+    for number in range(9):
+        replica.store.add(record(f"{number}", 1))
+    replica.follower.follow()
+    assert found(replica.store, 1) == [f"{number}" for number in range(9)]
+
+
+def test_rows_of_images_long_gone_are_given_up(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follower, "GARBAGE_ROWS", 5)
+    alias = elastic.make_index(url)
+    replica = Replica(url, alias)
+    for number in range(12):
+        replica.store.add(record("busy", number))
+        replica.follower.follow()
+    assert replica.follower.memory.rows < 12
+    assert (found(replica.store, 11), found(replica.store, 10)) == (["busy"], [])
+
+
+def test_a_document_id_is_what_the_mirror_keeps(url: str) -> None:
+    assert len(bytes.fromhex(match_index.document_id("a"))) == 32
