@@ -63,7 +63,11 @@ def test_images_are_still_there_after_a_restart(tmp_path: Path) -> None:
     ("settings", "code", "sentence"),
     [
         ({"PORT": "x"}, 2, "match-service: PORT must be a whole number from 0 to 65535, not 'x'.\n"),
-        ({"MATCH_ENGINE": "x"}, 1, "MATCH_ENGINE is 'x'; it can be native, fast or reference.\n"),
+        (
+            {"MATCH_ENGINE": "x"},
+            1,
+            "match-service: MATCH_ENGINE is 'x'; it can be native, fast or reference.\n",
+        ),
         ({"MATCH_HOST": "192.0.2.1"}, 1, "Cannot listen on 192.0.2.1 port 0"),
         ({"MATCH_DATA": "no/such/folder/match.db"}, 1, "no/such/folder"),
     ],

@@ -22,7 +22,7 @@ from match_service.model import Signature
 
 ENGINES: Final = ("native", "fast", "reference")
 FAST_SIDE: Final = 480
-"""Pixels that "fast" leaves of the shorter side of a JPEG, at least; docs/engine.md says why so many."""
+"""Pixels that "fast" leaves of the shorter side of a JPEG, at least."""
 
 TOLERANCE: Final = 2 / 255.0
 """Grey levels nearer than this count as equal."""
