@@ -10,7 +10,6 @@ from labcluster import builds, paths, progress
 
 SUITE = "bookworm"
 PACKAGES = ("ca-certificates", "python3", "python3-pip", "python3-venv")
-DEBIAN = "http://deb.debian.org/debian"
 # Documentation and package lists, which no container reads.
 NOT_NEEDED = (
     "usr/share/doc",
@@ -30,7 +29,7 @@ def archive() -> Path:
         root = out / "rootfs"
         # The cache may lie on a disk where no devices are allowed; nothing in the image needs them.
         command = ["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}"]
-        progress.run([*command, SUITE, root, mirror()], "base")
+        progress.run([*command, SUITE, root, *filter(None, [mirror()])], "base")
         for name in NOT_NEEDED:
             shutil.rmtree(root / name, ignore_errors=True)
             (root / name).mkdir(parents=True)
@@ -41,11 +40,11 @@ def archive() -> Path:
     return builds.built("base", key, "about 1 min", build) / "rootfs.tar"
 
 
-def mirror() -> str:
-    """The mirror that apt is set up with, where this host is of the same Debian; else Debian's own."""
+def mirror() -> str | None:
+    """The mirror that apt is set up with, where this host is of the same Debian; else debootstrap's own."""
     places = [*sorted(Path("/etc/apt").glob("sources.list*/*")), Path("/etc/apt/sources.list")]
     text = "\n".join(path.read_text(errors="replace") for path in places if path.is_file())
-    return mirror_in(text) or DEBIAN
+    return mirror_in(text)
 
 
 def mirror_in(sources: str) -> str | None:
