@@ -16,7 +16,7 @@ from elasticsearch import Elasticsearch
 
 from match_service.engine import scan
 from match_service.errors import StoreUnavailableError
-from match_service.store.mirror import ID_BYTES, ROW_BYTES, MirrorMemory, Shard
+from match_service.store.mirror import ID_BYTES, MirrorMemory, Shard
 
 PERIOD_SECONDS: Final = 1.0
 """Between two rounds while searches come in."""
@@ -41,7 +41,6 @@ class Follower:
         self._client = client.options(request_timeout=MANAGE_SECONDS)
         self._alias = alias
         self.memory = memory
-        self.state = "The signatures are being read into memory; until then searches go by words."
         self._recent: dict[tuple[int, str], int] = {}
         self._asked = threading.Event()
         self._stopped = threading.Event()
@@ -94,7 +93,10 @@ class Follower:
 
     def _round(self) -> None:
         shards, checkpoints, documents = self._look()
-        if self.memory.view() is None or self.memory.shards() != shards:
+        known = self.memory.shards()
+        if self.memory.view() is not None and set(shards) < set(known):
+            raise StoreUnavailableError("A shard of the index has no primary now.")
+        if self.memory.view() is None or known != shards:
             self._load(shards, checkpoints, documents)
         elif any(now < seen for now, seen in zip(checkpoints, self.memory.checkpoints(), strict=True)):
             # History that we have seen is no more: the index was restored.
@@ -223,14 +225,5 @@ class Follower:
         )
 
     def _tell(self, documents: int) -> None:
-        before = self.state
-        if self.memory.view() is not None:
-            self.state = "Searches are exact."
-        elif documents > self.memory.capacity or self.memory.rows > 0:
-            size = documents * ROW_BYTES / 2**20
-            self.state = (
-                f"{documents:,} images would take {size:,.0f} MiB of memory, more than MATCH_MIRROR_MAX_BYTES"
-                " allows; searches go by words and find less."
-            )
-        if self.state != before:
-            log.info("%s", self.state)
+        if self.memory.note(documents):
+            log.info("%s", self.memory.sentence)
