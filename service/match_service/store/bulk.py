@@ -10,6 +10,7 @@ import elasticsearch
 from elasticsearch import Elasticsearch
 
 from match_service.errors import StoreUnavailableError
+from match_service.store.fenced import fenced
 
 REQUEST_BYTES: Final = 5 * 1024 * 1024
 """Soft limit of one request; Elasticsearch's advice is 5 to 15 MB, its own limit 100."""
@@ -75,7 +76,7 @@ def _send(
     again: dict[str, dict[str, Any]] = {}
     for item in answer["items"] if answer["errors"] else ():
         result = item["index"]
-        if result["status"] in _BUSY:
+        if result["status"] in _BUSY or (result["status"] >= 300 and fenced(result["status"], result)):
             again[result["_id"]] = documents[result["_id"]]
         elif result["status"] == _MALFORMED:
             refused[documents[result["_id"]]["filepath"]] = _reason(result["error"])

@@ -22,6 +22,7 @@ from match_service.model import Match, Record, Views
 from match_service.store import bulk, documents, mirrored, worded
 from match_service.store.base import DISTANCE_CUTOFF, Facts
 from match_service.store.documents import complete
+from match_service.store.fenced import written
 from match_service.store.follower import Follower
 from match_service.store.mirror import MirrorMemory
 
@@ -85,13 +86,16 @@ class ElasticStore:
         document = documents.document(record)
         with self._translated():
             self._ensure_index()
-            self._client.options(request_timeout=WRITE_SECONDS).index(
-                index=self._alias,
-                id=match_index.document_id(record.filepath),
-                document=document,
-                require_alias=True,
-                refresh="wait_for",
-                timeout=f"{READ_SECONDS}s",
+            client = self._client.options(request_timeout=WRITE_SECONDS)
+            written(
+                lambda: client.index(
+                    index=self._alias,
+                    id=match_index.document_id(record.filepath),
+                    document=document,
+                    require_alias=True,
+                    refresh="wait_for",
+                    timeout=f"{READ_SECONDS}s",
+                )
             )
 
     def add_many(self, records: Iterable[Record]) -> dict[str, str]:
@@ -109,12 +113,15 @@ class ElasticStore:
         """Delete the one document of ``filepath``; returns once no search finds it."""
         with self._translated():
             self._ensure_index()
+            client = self._client.options(request_timeout=WRITE_SECONDS)
             try:
-                self._client.options(request_timeout=WRITE_SECONDS).delete(
-                    index=self._alias,
-                    id=match_index.document_id(filepath),
-                    refresh="wait_for",
-                    timeout=f"{READ_SECONDS}s",
+                written(
+                    lambda: client.delete(
+                        index=self._alias,
+                        id=match_index.document_id(filepath),
+                        refresh="wait_for",
+                        timeout=f"{READ_SECONDS}s",
+                    )
                 )
             except elasticsearch.NotFoundError as error:
                 if error.body.get("result") != "not_found":

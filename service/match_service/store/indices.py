@@ -1,0 +1,302 @@
+"""The steps of moving a collection, done in Elasticsearch; ``migration.py`` has their order and promises.
+
+All that decides who may write where is in aliases, since ``POST /_aliases`` changes any number of them in one
+step and can be made to depend on one: the alias of the collection, and on the target an alias that only the
+present mover knows (its *badge*). Each step that must not be done by a mover that another has replaced swaps
+the badge for a new one, and fails where its own is gone.
+"""
+
+import base64
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
+
+import elasticsearch
+import numpy as np
+from elasticsearch import Elasticsearch
+
+import match_index
+from match_service import engine
+from match_service.engine import scan
+from match_service.store.documents import complete
+from match_service.store.migration import Change, Count, GaveUpError, Surplus
+
+PAGE_DOCUMENTS: Final = 2_000
+SAMPLE_DOCUMENTS: Final = 1_000
+WINDOW: Final = 10_000
+REQUEST_SECONDS: Final = 30
+"""Below ``index.gc_deletes`` (60 s): the target must still know of a delete when a late copy arrives."""
+FENCE_SECONDS: Final = 10
+GRACE_SECONDS: Final = 30.0
+"""After this long a request that a dead mover has sent has arrived, or never will."""
+
+Hit = dict[str, Any]
+Action = dict[str, dict[str, Any]]
+
+
+class ElasticIndices:
+    """``Indices`` in one Elasticsearch cluster: ``source`` behind ``alias``, and an empty ``target``."""
+
+    def __init__(self, client: Elasticsearch, alias: str, source: str, target: str) -> None:
+        self._client = client.options(request_timeout=REQUEST_SECONDS)
+        self._alias, self._source, self._target = alias, source, target
+        self._badge: str | None = None
+
+    def switched(self) -> bool:
+        """Whether the alias is on the target alone."""
+        return set(self._client.indices.get_alias(name=self._alias)) == {self._target}
+
+    def take_over(self) -> None:
+        """Replace every badge on the target by ours, and let writers write into the source."""
+        held = self._client.indices.get_alias(index=self._target).get(self._target, {}).get("aliases", {})
+        old = [name for name in held if name.startswith(self._badges)]
+        self._swap([self._take(name) for name in old] + [self._point(writable=True)])
+        if old:
+            # A request to lift the block that it has sent must not arrive when our own block stands.
+            time.sleep(GRACE_SECONDS)
+        self._block(on=False)
+
+    def saved(self) -> list[int]:
+        """What ``save`` has put beside the target's mapping; nothing if that was about another source."""
+        shards = len(self._primaries("seq_no.max_seq_no"))
+        moved = self._meta().get("moved", {})
+        fresh = moved.get("from") != self._uuid() or len(moved.get("seen", ())) != shards
+        return [-1] * shards if fresh else list(moved["seen"])
+
+    def save(self, seen: Sequence[int]) -> None:
+        """Put it into ``_meta`` of the target's mapping."""
+        meta = self._meta() | {"moved": {"from": self._uuid(), "seen": list(seen)}}
+        self._client.indices.put_mapping(index=self._target, meta={"match": meta})
+
+    def checkpoints(self) -> list[int]:
+        """The global checkpoints, then a refresh of all copies: design/search.md says why in this order."""
+        found = self._primaries("seq_no.global_checkpoint")
+        self._refresh(self._source)
+        return [found[shard] for shard in sorted(found)]
+
+    def changes(self, shard: int, after: int, until: int) -> Iterator[list[Change]]:
+        """By ``_seq_no``, which Elasticsearch has in an index."""
+        while after < until:
+            answer = self._client.search(
+                index=self._source,
+                preference=f"_shards:{shard}",
+                query={"range": {"_seq_no": {"gt": after, "lte": until}}},
+                sort=[{"_seq_no": "asc"}],
+                size=PAGE_DOCUMENTS,
+                seq_no_primary_term=True,
+                track_total_hits=False,
+                allow_partial_search_results=False,
+            )
+            hits = complete(answer.body)["hits"]["hits"]
+            if not hits:
+                return
+            yield [Change(hit["_id"], hit["_seq_no"], hit["_source"]) for hit in hits]
+            after = hits[-1]["_seq_no"]
+
+    def put(self, changes: Iterable[Change]) -> None:
+        """With the source's numbers as versions, so that an older change never replaces a newer one."""
+        operations: list[dict[str, Any]] = []
+        for change in changes:
+            version = {"version": change.seq_no + 1, "version_type": "external_gte"}
+            operations += ({"index": {"_id": change.id} | version}, _worded(change.document))
+        answer = self._client.bulk(index=self._target, operations=operations, require_alias=False)
+        self._judge(answer["items"], "index")
+
+    def show(self) -> None:
+        """Refresh the target."""
+        self._refresh(self._target)
+
+    def bounds(self, images: int) -> list[str]:
+        """By leaps through the target in the order of filepaths."""
+        found: list[str] = []
+        while True:
+            hits = self._listed(self._target, found[-1] if found else None, None, skip=images - 1, size=1)
+            if not hits:
+                return found
+            found.append(hits[0]["sort"][0])
+
+    def count(self, low: str | None, high: str | None) -> Count:
+        """Both in one request."""
+        searches: list[dict[str, Any]] = []
+        for index in (self._source, self._target):
+            body = {"query": _between(low, high), "size": 0, "track_total_hits": True}
+            searches += ({"index": index, "allow_partial_search_results": False}, body)
+        answers = self._client.msearch(searches=searches)["responses"]
+        source, target = (complete(answer)["hits"]["total"]["value"] for answer in answers)
+        return Count(source, target)
+
+    def surplus(self, low: str | None, high: str | None) -> list[Surplus]:
+        """The target is listed first: what the source lacks after that was deleted after it was copied."""
+        copies = list(self._all(self._target, low, high))
+        kept = {hit["_id"] for hit in self._all(self._source, low, high)}
+        return [
+            Surplus(hit["_id"], hit["_seq_no"], hit["_primary_term"])
+            for hit in copies
+            if hit["_id"] not in kept
+        ]
+
+    def remove(self, surplus: Iterable[Surplus]) -> None:
+        """Each only if nothing has been written over it."""
+        operations = [
+            {"delete": {"_id": each.id, "if_seq_no": each.seq_no, "if_primary_term": each.primary_term}}
+            for each in surplus
+        ]
+        if operations:
+            self._judge(self._client.bulk(index=self._target, operations=operations)["items"], "delete")
+
+    def fence(self) -> None:
+        """Make the alias one that cannot be written to, then wait for the writes that are under way."""
+        self._swap([self._point(writable=False)])
+        self._block(on=True)
+        shards = self._primaries("seq_no")
+        if any(shard["global_checkpoint"] < shard["max_seq_no"] for shard in shards.values()):
+            raise GaveUpError("A copy of the source has not caught up with its primary yet.")
+
+    def unfence(self) -> None:
+        """The opposite order: while the alias cannot be written to, the block does no harm."""
+        self._swap([])
+        self._block(on=False)
+        self._swap([self._point(writable=True)])
+
+    def unequal(self) -> list[str]:
+        """Compare the sources of a random sample, without the words, which are never in them."""
+        query: dict[str, Any] = {"function_score": {"query": {"match_all": {}}, "random_score": {}}}
+        answer = self._client.search(index=self._source, query=query, size=SAMPLE_DOCUMENTS)
+        hits = complete(answer.body)["hits"]["hits"]
+        if not hits:
+            return []
+        copies = self._client.mget(index=self._target, ids=[hit["_id"] for hit in hits])["docs"]
+        return [
+            hit["_source"]["filepath"]
+            for hit, copy in zip(hits, copies, strict=True)
+            if copy.get("_source") != hit["_source"]
+        ]
+
+    def switch(self) -> None:
+        """From here on the alias is the target; the source keeps its block, so that nothing can go astray."""
+        self._meta_done()
+        leave = {"remove": {"index": self._source, "alias": self._alias, "must_exist": True}}
+        enter = {"add": {"index": self._target, "alias": self._alias, "is_write_index": True}}
+        self._aliases([self._take(self._mine()), leave, enter])
+
+    @property
+    def _badges(self) -> str:
+        return f"{self._alias}.mover."
+
+    def _mine(self) -> str:
+        if self._badge is None:
+            raise GaveUpError("Another move of the collection has taken over.")
+        return self._badge
+
+    def _take(self, badge: str) -> Action:
+        return {"remove": {"index": self._target, "alias": badge, "must_exist": True}}
+
+    def _point(self, *, writable: bool) -> Action:
+        return {"add": {"index": self._source, "alias": self._alias, "is_write_index": writable}}
+
+    def _swap(self, actions: list[Action]) -> None:
+        """Do ``actions`` in one step with changing our badge; fails if it is gone, or the alias has moved."""
+        badge = f"{self._badges}{uuid.uuid4().hex}"
+        ours = [] if self._badge is None else [self._take(self._badge)]
+        here = {"remove": {"index": self._source, "alias": self._alias, "must_exist": True}}
+        keep = [here, *actions] if actions else []
+        wear = {"add": {"index": self._target, "alias": badge}}
+        self._badge = None  # unless the answer says otherwise
+        self._aliases([*ours, *keep, wear])
+        self._badge = badge
+
+    def _aliases(self, actions: list[Action]) -> None:
+        try:
+            answer = self._client.indices.update_aliases(actions=actions)
+        except elasticsearch.NotFoundError as error:
+            raise GaveUpError("Another move of the collection has taken over.") from error
+        if not answer["acknowledged"]:
+            raise GaveUpError("Not all nodes of Elasticsearch answered in time.")
+
+    def _block(self, *, on: bool) -> None:
+        indices = self._client.indices
+        if on:
+            answer = indices.add_block(index=self._source, block="write", timeout=f"{FENCE_SECONDS}s")
+            if not answer["shards_acknowledged"]:
+                raise GaveUpError("Writes under way did not end in time.")
+        else:
+            indices.put_settings(index=self._source, settings={"index.blocks.write": None})
+
+    def _judge(self, items: list[dict[str, Any]], operation: str) -> None:
+        """409 is an answer: the target holds something newer, or no longer what was found."""
+        for item in items:
+            result = item[operation]
+            if result["status"] >= 300 and result["status"] not in (404, 409):
+                raise GaveUpError(f"Elasticsearch refused a document ({result['error']['type']}).")
+
+    def _uuid(self) -> str:
+        answer = self._client.indices.get_settings(index=self._source, name="index.uuid")
+        return str(answer[self._source]["settings"]["index"]["uuid"])
+
+    def _meta(self) -> dict[str, Any]:
+        mapping = self._client.indices.get_mapping(index=self._target)[self._target]["mappings"]
+        return dict(mapping.get("_meta", {}).get("match", {}))
+
+    def _meta_done(self) -> None:
+        """Say whose images these are, for whoever drops the source."""
+        moved = self._meta().get("moved", {}) | {"verified": True}
+        self._client.indices.put_mapping(index=self._target, meta={"match": self._meta() | {"moved": moved}})
+
+    def _primaries(self, part: str) -> dict[int, Any]:
+        """``part`` of the statistics of each primary shard of the source."""
+        answer = self._client.indices.stats(index=self._source, level="shards", metric="docs")
+        found: dict[int, Any] = {}
+        for number, copies in answer["indices"][self._source]["shards"].items():
+            for copy in copies:
+                if copy["routing"]["primary"] and "seq_no" in copy:
+                    value: Any = copy
+                    for name in part.split("."):
+                        value = value[name]
+                    found[int(number)] = value
+        shards = self._client.indices.get_settings(index=self._source, name="index.number_of_shards")
+        if len(found) != int(shards[self._source]["settings"]["index"]["number_of_shards"]):
+            raise GaveUpError("Not all shards of the source are there.")
+        return found
+
+    def _refresh(self, index: str) -> None:
+        if self._client.indices.refresh(index=index)["_shards"]["failed"]:
+            raise GaveUpError(f"Elasticsearch could not refresh all copies of {index}.")
+
+    def _all(self, index: str, low: str | None, high: str | None) -> Iterator[Hit]:
+        while hits := self._listed(index, low, high, skip=0, size=WINDOW):
+            yield from hits
+            if len(hits) < WINDOW:
+                return
+            low = hits[-1]["sort"][0] + "\0"
+
+    def _listed(self, index: str, low: str | None, high: str | None, *, skip: int, size: int) -> list[Hit]:
+        answer = self._client.search(
+            index=index,
+            query=_between(low, high),
+            sort=[{"filepath": "asc"}],
+            from_=skip,
+            size=size,
+            source=False,
+            seq_no_primary_term=True,
+            track_total_hits=False,
+            allow_partial_search_results=False,
+        )
+        hits: list[Hit] = complete(answer.body)["hits"]["hits"]
+        return hits
+
+
+def _between(low: str | None, high: str | None) -> dict[str, Any]:
+    limits = {name: value for name, value in (("gte", low), ("lt", high)) if value is not None}
+    return {"range": {"filepath": limits}} if limits else {"match_all": {}}
+
+
+def _worded(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with its words again, which follow from the signature and are not in any ``_source``."""
+    halves = np.frombuffer(base64.b64decode(document["signature"]), np.uint8).reshape(1, scan.HALF_BYTES)
+    return document | {"words": engine.words(scan.unpack_halves(halves)[0])}
+
+
+def next_index(alias: str, source: str) -> str:
+    """Name of the index after ``source`` behind ``alias``."""
+    return match_index.backing_index(alias, int(source.rpartition("-")[2]) + 1)

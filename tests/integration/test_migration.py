@@ -1,0 +1,168 @@
+"""Moving a collection between two indices of a real Elasticsearch while it is written to and searched."""
+
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from elasticsearch import Elasticsearch
+
+import elastic
+import match_index
+from labcluster.elasticsearch import shared_node
+from match_service import engine
+from match_service.engine.layout import HALF, from_half
+from match_service.model import Record, Signature
+from match_service.store.elastic import ElasticStore
+from match_service.store.indices import ElasticIndices, next_index
+from match_service.store.migration import GaveUpError, Mover
+
+pytestmark = pytest.mark.elastic
+IMAGES = 300
+
+
+@pytest.fixture(scope="module")
+def url() -> str:
+    return shared_node()
+
+
+@pytest.fixture
+def client(url: str) -> Iterator[Elasticsearch]:
+    with Elasticsearch(url, request_timeout=30) as made:
+        yield made
+
+
+@pytest.fixture
+def alias(url: str) -> str:
+    return elastic.make_index(url)
+
+
+@pytest.fixture
+def store(url: str, alias: str) -> Iterator[ElasticStore]:
+    made = ElasticStore.connect(url, alias, manage_index=False)
+    made.add_many(record(f"image-{number:03}", number) for number in range(IMAGES))
+    yield made
+    made.close()
+
+
+def signature(number: int) -> Signature:
+    return from_half(np.random.default_rng(number).choice([-2, -1, 1, 2], len(HALF)).astype(np.int8))
+
+
+def record(filepath: str, number: int) -> Record:
+    return Record(filepath, signature(number), "0" * 64, {"n": number})
+
+
+def found(store: ElasticStore, number: int) -> list[str]:
+    return [m.filepath for m in store.search(engine.views(signature(number), all_orientations=False))]
+
+
+def indices(client: Elasticsearch, alias: str, shards: int = 2) -> ElasticIndices:
+    """A new target of ``shards`` for what is behind ``alias``."""
+    source = match_index.backing_index(alias)
+    target = next_index(alias, source)
+    if not client.indices.exists(index=target):
+        client.indices.create(index=target, settings={"number_of_shards": shards})
+    return ElasticIndices(client, alias, source, target)
+
+
+def behind(client: Elasticsearch, alias: str) -> list[str]:
+    return list(client.indices.get_alias(name=alias))
+
+
+def test_images_move_with_their_words_and_metadata_to_an_index_of_more_shards(
+    client: Elasticsearch, alias: str, store: ElasticStore
+) -> None:
+    store.delete("image-007")
+
+    Mover(indices(client, alias)).run()
+
+    assert behind(client, alias) == [match_index.backing_index(alias, 2)]
+    assert store.count() == IMAGES - 1
+    assert found(store, 7) == []
+    assert found(store, 8) == ["image-008"], "by its words, since this store has no mirror"
+    hit = store.search(engine.views(signature(9), all_orientations=False))[0]
+    assert hit.metadata == {"n": 9}
+
+
+def test_writes_and_deletes_during_a_move_are_kept_and_none_fails(
+    client: Elasticsearch, url: str, alias: str, store: ElasticStore
+) -> None:
+    stop = threading.Event()
+    kept: dict[str, int] = {}
+    errors: list[Exception] = []
+
+    def write() -> None:
+        writer = ElasticStore.connect(url, alias, manage_index=False)
+        number = 1_000
+        try:
+            while not stop.is_set():
+                number += 1
+                name = f"image-{number % 50:03}"
+                if number % 7 == 0:
+                    writer.delete(name)
+                    kept.pop(name, None)
+                else:
+                    writer.add(record(name, number))
+                    kept[name] = number
+        except Exception as error:  # noqa: BLE001 - the test judges it
+            errors.append(error)
+        finally:
+            writer.close()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        Mover(indices(client, alias)).run()
+        target = match_index.backing_index(alias, 2)
+        before = len(errors)
+    finally:
+        stop.set()
+        writer.join()
+
+    assert before == 0
+    assert errors == []
+    assert behind(client, alias) == [target]
+    assert kept
+    for name, number in kept.items():
+        assert found(store, number) == [name]
+    client.indices.refresh(index=target)
+    names = set(store.filepaths(0, 1_000))
+    assert {f"image-{n:03}" for n in range(50)} & names == {n for n in names if n < "image-050"}
+    assert {n for n in names if n < "image-050"} >= set(kept)
+    assert {n for n in names if n >= "image-050"} == {f"image-{n:03}" for n in range(50, IMAGES)}
+
+
+def test_a_mover_whose_place_was_taken_can_neither_fence_nor_switch(
+    client: Elasticsearch, alias: str, store: ElasticStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("match_service.store.indices.GRACE_SECONDS", 0.0)
+    first, second = indices(client, alias), indices(client, alias)
+    first.take_over()
+    second.take_over()
+
+    with pytest.raises(GaveUpError):
+        first.fence()
+    with pytest.raises(GaveUpError):
+        first.switch()
+    second.fence()
+    second.unfence()
+    store.add(record("image-new", 5_000))
+    assert found(store, 5_000) == ["image-new"]
+
+
+def test_a_fence_left_by_a_dead_mover_is_lifted_and_the_move_ends(
+    client: Elasticsearch, alias: str, store: ElasticStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("match_service.store.indices.GRACE_SECONDS", 0.0)
+    dead = indices(client, alias)
+    dead.take_over()
+    dead.fence()
+    written = threading.Thread(target=store.add, args=(record("image-waiting", 6_000),))
+    written.start()
+
+    Mover(indices(client, alias)).run()
+    written.join()
+
+    assert found(store, 6_000) == ["image-waiting"]
+    assert store.count() == IMAGES + 1
