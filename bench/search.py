@@ -27,7 +27,7 @@ from image_match.signature_database_base import normalized_distance
 import match_index
 from labcluster.elasticsearch import node
 from match_service import engine
-from match_service.engine import kernel, scan
+from match_service.engine import scan
 from match_service.model import Record, Views
 from match_service.store import documents, worded
 from match_service.store.elastic import ElasticStore
@@ -216,9 +216,8 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     photos = photographs(arguments.photos)
-    loop = "compiled scan" if kernel.load() else "numpy scan"
     print(
-        f"{platform.machine()}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}, {loop}; 1 shard;",
+        f"{platform.machine()}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}; 1 shard;",
         end=" ",
     )
     print(f"{arguments.images:,} images from {len(photos)} photographs", flush=True)

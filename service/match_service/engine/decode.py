@@ -27,9 +27,11 @@ MAX_SIDE: Final = 65_535
 
 # Not in the list: formats that start another program (EPS runs Ghostscript), that only describe
 # drawing commands (WMF, EMF), and containers no photo comes in.
+# Those that Pillow tries first come first.
 _WANTED: Final = (
-    "AVIF", "BMP", "DDS", "DIB", "GIF", "ICNS", "ICO", "IM", "JPEG", "JPEG2000", "MSP", "PCX",
-    "PNG", "PPM", "PSD", "QOI", "SGI", "SPIDER", "SUN", "TGA", "TIFF", "WEBP", "XBM", "XPM",
+    "JPEG", "PNG", "GIF", "BMP", "DIB", "PPM",
+    "AVIF", "DDS", "ICNS", "ICO", "IM", "JPEG2000", "MSP", "PCX", "PSD", "QOI", "SGI", "SPIDER", "SUN",
+    "TGA", "TIFF", "WEBP", "XBM", "XPM",
 )  # fmt: skip
 Image.init()
 FORMATS: Final = tuple(name for name in _WANTED if name in Image.OPEN)

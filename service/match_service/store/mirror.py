@@ -22,7 +22,7 @@ from match_service.engine import scan
 
 BLOCK_ROWS: Final = 65536
 ID_BYTES: Final = 32
-ROW_BYTES: Final = scan.WORDS * 8 + 2 + ID_BYTES
+ROW_BYTES: Final = scan.ROW_BYTES + ID_BYTES
 """Memory of one image."""
 
 _HEADER_BYTES: Final = 1 << 16
@@ -58,12 +58,9 @@ class MirrorMemory:
 
     def _block(self, number: int) -> "_Block":
         at = _HEADER_BYTES + number * BLOCK_ROWS * ROW_BYTES
-        columns = np.frombuffer(self._map, np.uint64, scan.WORDS * BLOCK_ROWS, at)
-        at += columns.nbytes
-        squares = np.frombuffer(self._map, np.int16, BLOCK_ROWS, at)
-        at += squares.nbytes
-        ids = np.frombuffer(self._map, np.uint8, ID_BYTES * BLOCK_ROWS, at)
-        return _Block(columns.reshape(scan.WORDS, BLOCK_ROWS), squares, ids.reshape(BLOCK_ROWS, ID_BYTES))
+        rows = scan.Rows.within(self._map, at, BLOCK_ROWS)
+        ids = np.frombuffer(self._map, np.uint8, ID_BYTES * BLOCK_ROWS, at + scan.ROW_BYTES * BLOCK_ROWS)
+        return _Block(rows, ids.reshape(BLOCK_ROWS, ID_BYTES))
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[bool]:
@@ -116,15 +113,13 @@ class MirrorMemory:
         rows = self.rows
         if rows + len(halves) > self.capacity:
             return False
-        columns = scan.planes(halves)
-        squares = scan.squares(columns)
+        made = scan.Rows.of(halves)
         start = 0
         while start < len(halves):
             number, row = divmod(rows + start, BLOCK_ROWS)
             count = min(len(halves) - start, BLOCK_ROWS - row)
             block, span = self._blocks[number], slice(start, start + count)
-            block.columns[:, row : row + count] = columns[:, span]
-            block.squares[row : row + count] = squares[span]
+            block.rows.put(row, made.take(span))
             block.ids[row : row + count] = ids[span]
             start += count
         self._header[_ROWS] = rows + len(halves)
@@ -156,7 +151,7 @@ class MirrorMemory:
         """Ids of the images within the query's cutoff among the first ``rows``."""
         found: list[Any] = []
         for block in self._blocks[: -(-rows // BLOCK_ROWS)]:
-            hits = query.scan(block.columns, block.squares[: min(rows, BLOCK_ROWS)])
+            hits = query.search(block.rows.take(slice(min(rows, BLOCK_ROWS))))
             found.extend(block.ids[row].tobytes().hex() for row in hits.rows)
             rows -= BLOCK_ROWS
         return list(dict.fromkeys(found))
@@ -170,8 +165,7 @@ class MirrorMemory:
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    columns: scan.Planes
-    squares: NDArray[np.int16]
+    rows: scan.Rows
     ids: Ids
 
 
