@@ -31,6 +31,7 @@ BATCH: Final = 10_000
 REQUEST: Final = 500
 """Documents in one bulk request, image-match's and ours."""
 CLIENTS: Final = 2
+THEIR_WORDS: Final = 63
 LEASE_SECONDS: Final = 120
 """Elasticsearch's leases on history move every 30 seconds."""
 
@@ -82,8 +83,12 @@ def ours(alias: str) -> Subject:
     return Subject("ours", match_index.backing_index(alias), body, lines)
 
 
-def image_match(index: str) -> Subject:
-    """Documents as image-match 1.1.2 makes them, the mapping left to Elasticsearch as it leaves it."""
+def image_match(index: str, *, light: bool) -> Subject:
+    """Documents as image-match 1.1.2 makes them, the mapping left to Elasticsearch as it leaves it.
+
+    ``light`` leaves out what none of its queries reads: the index of ``signature`` and all doc values. The
+    same answers, no slower, from less than half the work and space.
+    """
 
     def lines(path: str, signature: Signature) -> tuple[str, str]:
         words = engine.word_integers(signature).tolist()
@@ -96,7 +101,11 @@ def image_match(index: str) -> Subject:
         }
         return '{"index":{}}', json.dumps(body)
 
-    body = {"settings": {"index": {"number_of_shards": "1", "number_of_replicas": "0"}}}
+    body: dict[str, Any] = {"settings": {"index": {"number_of_shards": "1", "number_of_replicas": "0"}}}
+    if light:
+        words = {f"simple_word_{n}": {"type": "long", "doc_values": False} for n in range(THEIR_WORDS)}
+        unused = {"type": "long", "index": False, "doc_values": False}
+        body["mappings"] = {"properties": {"signature": unused, **words}}
     return Subject("image-match", index, body, lines)
 
 

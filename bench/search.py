@@ -142,7 +142,9 @@ def main() -> None:
         url = arguments.url or stack.enter_context(node(arguments.heap, _data(keep)))
         client = stack.enter_context(Elasticsearch(url, request_timeout=120))
         alias = f"bench-{arguments.images}-{match_index.SCHEMA_VERSION}{arguments.name}"
-        peer = collection.image_match(f"bench-{arguments.images}-image-match")
+        peer = collection.image_match(
+            f"bench-{arguments.images}-image-match{'-light' * arguments.light}", light=arguments.light
+        )
         for subject in [collection.ours(alias), *([] if arguments.alone else [peer])]:
             cost = collection.fill(client, subject, halves, len(photos), keep)
             rate = f"{cost.rate:8,.0f} documents/s indexed (load {cost.load:.1f})"
@@ -187,6 +189,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--keep", type=Path, help="folder for all that is slow to make")
     parser.add_argument("--fill", action="store_true", help="index only")
     parser.add_argument("--alone", action="store_true", help="without image-match, which takes longest")
+    parser.add_argument("--light", action="store_true", help="see collection.image_match")
     parser.add_argument("--name", default="", help="distinguishes variants of our index in one folder")
     return parser.parse_args()
 

@@ -14,9 +14,10 @@ import elasticsearch
 import numpy as np
 from elasticsearch import Elasticsearch
 
+import match_index
 from match_service.engine import scan
 from match_service.errors import StoreUnavailableError
-from match_service.store.mirror import ID_BYTES, MirrorMemory, Shard
+from match_service.store.mirror import MirrorMemory, Shard
 
 PERIOD_SECONDS: Final = 1.0
 """Between two rounds while searches come in."""
@@ -218,10 +219,10 @@ class Follower:
         if not hits:
             return True
         halves = b"".join(base64.b64decode(hit["fields"]["signature"][0]) for hit in hits)
-        ids = b"".join(bytes.fromhex(hit["_id"]) for hit in hits)
+        ids = b"".join(match_index.id_bytes(hit["_id"]) for hit in hits)
         return self.memory.append(
             np.frombuffer(halves, np.uint8).reshape(-1, scan.HALF_BYTES),
-            np.frombuffer(ids, np.uint8).reshape(-1, ID_BYTES),
+            np.frombuffer(ids, np.uint8).reshape(-1, match_index.ID_BYTES),
         )
 
     def _tell(self, documents: int) -> None:

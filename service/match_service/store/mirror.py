@@ -22,10 +22,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from match_index import ID_BYTES, id_text
 from match_service.engine import scan
 
 BLOCK_ROWS: Final = 65536
-ID_BYTES: Final = 32
 ROW_BYTES: Final = scan.WORDS * 8 + 2 + ID_BYTES
 """Memory of one image."""
 
@@ -128,7 +128,7 @@ class MirrorMemory:
         return True
 
     def append(self, halves: scan.Halves, ids: Ids) -> bool:
-        """Add rows (n, 102) with ``ids`` (n, 32); False, with nothing added, if they do not fit."""
+        """Add rows (n, 102) with ``ids`` (n, 24); False, with nothing added, if they do not fit."""
         rows = self.rows
         if rows + len(halves) > self.capacity:
             return False
@@ -213,7 +213,7 @@ class MirrorMemory:
         def scan_block(number: int) -> list[str]:
             block = self._blocks[number]
             hits = query.scan(block.columns, block.squares[: min(rows - number * BLOCK_ROWS, BLOCK_ROWS)])
-            return [block.ids[row].tobytes().hex() for row in hits.rows]
+            return [id_text(block.ids[row].tobytes()) for row in hits.rows]
 
         numbers = range(-(-rows // BLOCK_ROWS))
         parts = map(scan_block, numbers) if len(numbers) < 2 else _threads().map(scan_block, numbers)
