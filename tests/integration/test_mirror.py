@@ -228,4 +228,3 @@ def test_rows_of_images_long_gone_are_given_up(url: str, monkeypatch: pytest.Mon
         replica.follower.follow()
     assert replica.follower.memory.rows < 12
     assert (found(replica.store, 11), found(replica.store, 10)) == (["busy"], [])
-

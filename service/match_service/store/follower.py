@@ -30,6 +30,7 @@ GARBAGE_ROWS: Final = 100_000
 """... if there are more than these."""
 MANAGE_SECONDS: Final = 60
 KEEP_ALIVE: Final = "2m"
+SIGNATURE: Final = ["signature"]
 
 Hit = dict[str, Any]
 log = logging.getLogger("match_service")
@@ -167,8 +168,7 @@ class Follower:
                     pit={"id": pit, "keep_alive": KEEP_ALIVE},
                     sort=[{"_shard_doc": "asc"}],
                     size=LOAD_DOCUMENTS,
-                    source=False,
-                    docvalue_fields=[{"field": "signature"}],
+                    source=SIGNATURE,
                     track_total_hits=False,
                     allow_partial_search_results=False,
                     **after,
@@ -203,8 +203,7 @@ class Follower:
                 query={"range": {"_seq_no": {"gt": after}}},
                 sort=[{"_seq_no": "asc"}],
                 size=PAGE_DOCUMENTS,
-                source=False,
-                docvalue_fields=[{"field": "signature"}],
+                source=SIGNATURE,
                 seq_no_primary_term=True,
                 track_total_hits=False,
                 allow_partial_search_results=False,
@@ -218,7 +217,7 @@ class Follower:
     def _append(self, hits: list[Hit]) -> bool:
         if not hits:
             return True
-        halves = b"".join(base64.b64decode(hit["fields"]["signature"][0]) for hit in hits)
+        halves = b"".join(base64.b64decode(hit["_source"]["signature"]) for hit in hits)
         ids = b"".join(match_index.id_bytes(hit["_id"]) for hit in hits)
         return self.memory.append(
             np.frombuffer(halves, np.uint8).reshape(-1, scan.HALF_BYTES),
