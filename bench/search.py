@@ -35,6 +35,8 @@ from match_service.store.mirror import ROW_BYTES, MirrorMemory
 
 CUTOFF: Final = 0.45
 NEAREST: Final = 20
+JAVA: Final = "-XX:TieredStopAtLevel=4 -XX:-UseParallelGC -XX:+UseG1GC"
+"""As Elasticsearch comes; the lab's options are for a quick start."""
 ORIENTATIONS: Final = 8
 """Requests of image-match for one search: it asks once per orientation, one after the other."""
 
@@ -139,7 +141,7 @@ def main() -> None:
     print(f"{machine}; {arguments.images:,} images from {len(photos)} photographs", flush=True)
     halves = collection.signatures(photos, arguments.images, keep)
     with contextlib.ExitStack() as stack:
-        url = arguments.url or stack.enter_context(node(arguments.heap, _data(keep)))
+        url = arguments.url or stack.enter_context(node(arguments.heap, _data(keep), JAVA))
         client = stack.enter_context(Elasticsearch(url, request_timeout=120))
         alias = f"bench-{arguments.images}-{match_index.SCHEMA_VERSION}{arguments.name}"
         peer = collection.image_match(
