@@ -9,6 +9,7 @@ import hashlib
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from match_service.engine.layout import HALF
 from match_service.model import Signature
@@ -26,6 +27,13 @@ _DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 
 def tokens(signature: Signature) -> list[str]:
     """34 words of three characters: position and value as one number below 34 * 3**8, base 64."""
-    signs = np.sign(signature[HALF])[_PLACES].astype(np.int64) + 1
+    return tokens_of_many(signature[None])[0]
+
+
+def tokens_of_many(signatures: NDArray[np.int8]) -> list[list[str]]:
+    """The words of each of the signatures (n, 648)."""
+    signs = np.sign(signatures[:, HALF])[:, _PLACES].astype(np.int64) + 1
     numbers = signs @ _POWERS + np.arange(COUNT) * 3**WIDTH
-    return [_DIGITS[n >> 12] + _DIGITS[n >> 6 & 63] + _DIGITS[n & 63] for n in numbers.tolist()]
+    return [
+        [_DIGITS[n >> 12] + _DIGITS[n >> 6 & 63] + _DIGITS[n & 63] for n in row] for row in numbers.tolist()
+    ]
