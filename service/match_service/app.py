@@ -13,6 +13,7 @@ from match_service.fetch import Fetcher
 from match_service.matcher import Matcher
 from match_service.settings import Settings
 from match_service.store.base import Store
+from match_service.store.bound import mirror_bytes
 from match_service.store.mirror import MirrorMemory
 
 DISCARD_BYTES: Final = 64 * 1024 * 1024
@@ -34,7 +35,7 @@ def open_store(settings: Settings, memory: MirrorMemory | None = None) -> Store:
             settings.elasticsearch_index,
             manage_index=settings.manage_index,
             ca_certs=settings.elasticsearch_ca_certs or None,
-            memory=memory or MirrorMemory(settings.mirror_max_bytes),
+            memory=memory or MirrorMemory(mirror_bytes(settings.mirror_max_bytes)),
         )
     from match_service.store.embedded import EmbeddedStore  # noqa: PLC0415
 

@@ -180,9 +180,10 @@ def _write(batch: list[tuple[Item, Record]], store: Store, state: State, outcome
     """Store the batch and note it; the list is empty afterwards."""
     if not batch:
         return
-    store.add_many([record for _, record in batch])
-    state.note(item for item, _ in batch)
-    outcome.added += len(batch)
+    refused = store.add_many([record for _, record in batch])
+    state.note(item for item, _ in batch if item.filepath not in refused)
+    outcome.failed.extend(refused.items())
+    outcome.added += len(batch) - len(refused)
     batch.clear()
 
 

@@ -27,6 +27,7 @@ from match_service import engine
 from match_service.app import create_app, open_store
 from match_service.errors import MatchError
 from match_service.settings import Settings
+from match_service.store.bound import mirror_bytes
 from match_service.store.database import Database
 from match_service.store.mirror import MirrorMemory
 
@@ -110,7 +111,8 @@ class _Application(BaseApplication):  # type: ignore[misc]
         self._settings = settings
         self._listener = listener
         self.draining = _Flag()
-        self._memory = MirrorMemory(settings.mirror_max_bytes) if settings.elasticsearch_url else None
+        bound = mirror_bytes(settings.mirror_max_bytes)
+        self._memory = MirrorMemory(bound) if settings.elasticsearch_url else None
         super().__init__()
 
     def load_config(self) -> None:

@@ -43,8 +43,9 @@ class Settings:
     elasticsearch_doc_type: str = ""
     elasticsearch_ca_certs: str = ""
     manage_index: bool = True
-    mirror_max_bytes: int = 512 * MIB
-    """Memory for the signatures of the whole index, shared by all workers; 0 for none."""
+    mirror_max_bytes: int | None = None
+    """Memory for the signatures of the whole index, shared by all workers; 0 for none, None for half of
+    what the container has."""
     data: Path = Path("match.db")
     engine: str = "native"
     all_orientations: bool = True
@@ -68,7 +69,9 @@ class Settings:
             elasticsearch_doc_type=env.text("ELASTICSEARCH_DOC_TYPE", ""),
             elasticsearch_ca_certs=env.text("ELASTICSEARCH_CA_CERTS", ""),
             manage_index=env.flag("MATCH_MANAGE_INDEX", default=True),
-            mirror_max_bytes=env.number("MATCH_MIRROR_MAX_BYTES", 512 * MIB, 0, 2**40),
+            mirror_max_bytes=env.number("MATCH_MIRROR_MAX_BYTES", 0, 0, 2**40)
+            if env.text("MATCH_MIRROR_MAX_BYTES", "")
+            else None,
             data=Path(env.text("MATCH_DATA", "match.db")),
             engine=env.text("MATCH_ENGINE", "native"),
             all_orientations=env.flag("ALL_ORIENTATIONS", default=True),

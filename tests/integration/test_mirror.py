@@ -10,7 +10,6 @@ import pytest
 from elasticsearch import Elasticsearch
 
 import elastic
-import match_index
 from labcluster.elasticsearch import shared_node
 from match_service import engine
 from match_service.engine.layout import HALF, from_half
@@ -162,11 +161,11 @@ def test_an_index_beyond_the_bound_is_searched_by_words(url: str, client: Elasti
         assert found(replica.store, number) == [f"{number}"]
     replica.follower.follow()
     assert not replica.exact
-    assert "MATCH_MIRROR_MAX_BYTES" in replica.follower.state
+    assert "MATCH_MIRROR_MAX_BYTES" in replica.follower.memory.sentence
     assert found(replica.store, 4) == ["4"]
     memory.capacity = 10
     replica.follower.follow()
-    assert (replica.exact, replica.follower.state) == (True, "Searches are exact.")
+    assert replica.exact
     assert found(replica.store, 4) == ["4"]
 
 
@@ -229,7 +228,3 @@ def test_rows_of_images_long_gone_are_given_up(url: str, monkeypatch: pytest.Mon
         replica.follower.follow()
     assert replica.follower.memory.rows < 12
     assert (found(replica.store, 11), found(replica.store, 10)) == (["busy"], [])
-
-
-def test_a_document_id_is_what_the_mirror_keeps(url: str) -> None:
-    assert len(bytes.fromhex(match_index.document_id("a"))) == 32

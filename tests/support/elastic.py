@@ -10,11 +10,11 @@ REFRESH = "20ms"
 """An add waits for the next refresh; the default of a second would be most of the tests' time."""
 
 
-def make_index(url: str, shards: int = 1) -> str:
+def make_index(url: str, shards: int = 1, replicas: int = 0) -> str:
     """Create an index as the operator does, behind a new alias; the alias."""
     alias = f"t-{uuid.uuid4().hex[:12]}"
     with Elasticsearch(url, request_timeout=30) as client:
-        body = match_index.template_body(alias, shards, 0, REFRESH)
+        body = match_index.template_body(alias, shards, replicas, REFRESH)
         client.indices.put_index_template(name=match_index.template_name(alias), body=body)
         client.indices.create(index=match_index.backing_index(alias), body=match_index.index_body(alias))
     return alias

@@ -1,7 +1,7 @@
 """Alive, ready and reachable told apart.
 
 ``/livez`` asks only whether the process answers: restarting it would not bring a store back.
-``/readyz`` asks whether searches can be answered now, and says no while the process shuts down.
+``/readyz`` asks whether searches can be answered now, and how; it says no while the process shuts down.
 ``/ping`` is the original's, for its clients: it touches nothing.
 """
 
@@ -27,10 +27,10 @@ def blueprint(store: Store, draining: Callable[[], bool]) -> Blueprint:
         if draining():
             return fail(503, "The service is shutting down.", "readyz", retry)
         try:
-            store.check()
+            facts = store.check()
         except StoreUnavailableError as error:
             return fail(503, str(error), "readyz", retry)
-        return ok("readyz", [])
+        return ok("readyz", [facts])
 
     def ping() -> Response:
         return ok("ping", [])

@@ -1,9 +1,11 @@
 """What the service asks of a store; every store passes tests/contract/test_store.py."""
 
 from collections.abc import Iterable
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from match_service.model import Match, Record, Views
+
+Facts: TypeAlias = dict[str, str | int]
 
 DISTANCE_CUTOFF: Final = 0.45
 """image-match's default: farther images are not matches."""
@@ -19,10 +21,11 @@ class Store(Protocol):
     def add(self, record: Record) -> None:
         """Keep ``record``, replacing whatever its filepath held, in one atomic step."""
 
-    def add_many(self, records: Iterable[Record]) -> None:
-        """Keep all of ``records`` durably; much faster than one by one.
+    def add_many(self, records: Iterable[Record]) -> dict[str, str]:
+        """Keep ``records`` durably, much faster than one by one; by filepath why some were not kept.
 
-        If it raises, some may have been kept and others not; adding them all again is harmless.
+        Later calls see them soon, not at once. If it raises, some may have been kept and others not; adding
+        them all again is harmless.
         """
 
     def delete(self, filepath: str) -> bool:
@@ -40,8 +43,11 @@ class Store(Protocol):
     def filepaths(self, offset: int, limit: int) -> list[str]:
         """A page of all filepaths in code-point order; any offset is allowed."""
 
-    def check(self) -> None:
-        """Return if searches can be answered now, else raise ``StoreUnavailableError``."""
+    def check(self) -> Facts:
+        """How searches are answered now: ``search`` names the way, numbers say what with.
+
+        Raises ``StoreUnavailableError`` if they cannot be answered.
+        """
 
     def close(self) -> None:
         """Release files and connections; the store is not used afterwards."""

@@ -17,27 +17,31 @@ ATTEMPTS: Final = 8
 FIRST_PAUSE_SECONDS: Final = 0.5
 LONGEST_PAUSE_SECONDS: Final = 30.0
 _BUSY: Final = frozenset({429, 502, 503})
+_MALFORMED: Final = 400
+"""One document's fault; any other refusal (no index, read-only, forbidden) would meet the next as well."""
 
 Documents = Mapping[str, dict[str, Any]]
 
 
-def index(client: Elasticsearch, alias: str, documents: Documents) -> None:
-    """Index ``documents`` by id behind ``alias``, which must exist.
+def index(client: Elasticsearch, alias: str, documents: Documents) -> dict[str, str]:
+    """Index ``documents`` by id behind ``alias``, which must exist; by filepath why some were refused.
 
     What the cluster refuses because it is busy is sent again, after pauses that double;
-    ``StoreUnavailableError`` if it still refuses after ``ATTEMPTS``, or refuses for another reason.
+    ``StoreUnavailableError`` if it still refuses after ``ATTEMPTS``, or cannot take any document now.
     """
+    refused: dict[str, str] = {}
     for request in _requests(documents):
         pending = request
         for attempt in range(ATTEMPTS):
             if attempt:
                 pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** (attempt - 1))
                 time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads out clients, hides nothing
-            pending = _send(client, alias, pending)
+            pending = _send(client, alias, pending, refused)
             if not pending:
                 break
         else:
             raise StoreUnavailableError(f"Elasticsearch was too busy to take {len(pending)} documents.")
+    return refused
 
 
 def _requests(documents: Documents) -> Iterator[dict[str, dict[str, Any]]]:
@@ -55,8 +59,10 @@ def _requests(documents: Documents) -> Iterator[dict[str, dict[str, Any]]]:
         yield portion
 
 
-def _send(client: Elasticsearch, alias: str, documents: Documents) -> dict[str, dict[str, Any]]:
-    """Those of the documents that are to be sent again."""
+def _send(
+    client: Elasticsearch, alias: str, documents: Documents, refused: dict[str, str]
+) -> dict[str, dict[str, Any]]:
+    """Those of the documents that are to be sent again; those that never will be go to ``refused``."""
     operations: list[dict[str, Any]] = []
     for key, document in documents.items():
         operations += ({"index": {"_id": key}}, document)
@@ -71,7 +77,13 @@ def _send(client: Elasticsearch, alias: str, documents: Documents) -> dict[str, 
         result = item["index"]
         if result["status"] in _BUSY:
             again[result["_id"]] = documents[result["_id"]]
+        elif result["status"] == _MALFORMED:
+            refused[documents[result["_id"]]["filepath"]] = _reason(result["error"])
         elif result["status"] >= 300:
             filepath, kind = documents[result["_id"]]["filepath"], result["error"]["type"]
             raise StoreUnavailableError(f"Elasticsearch refused {filepath} ({kind}).")
     return again
+
+
+def _reason(error: Mapping[str, Any]) -> str:
+    return f"Elasticsearch refused it ({error['type']}: {error.get('reason', '')})."

@@ -20,7 +20,7 @@ from match_service.engine import scan
 from match_service.errors import StoreUnavailableError
 from match_service.model import Match, Record, Views
 from match_service.store import bulk, documents, mirrored, worded
-from match_service.store.base import DISTANCE_CUTOFF
+from match_service.store.base import DISTANCE_CUTOFF, Facts
 from match_service.store.documents import complete
 from match_service.store.follower import Follower
 from match_service.store.mirror import MirrorMemory
@@ -94,15 +94,16 @@ class ElasticStore:
                 timeout=f"{READ_SECONDS}s",
             )
 
-    def add_many(self, records: Iterable[Record]) -> None:
+    def add_many(self, records: Iterable[Record]) -> dict[str, str]:
         """Index in bulk requests, pausing while the cluster says it has too much to do.
 
-        Searches find the records after the next refresh of the index, about a second later.
+        Unlike ``add`` it does not wait until searches find the records: the next refresh of the index, about
+        a second later, shows them. Waiting for that once a batch would be most of an import's time.
         """
         pending = {match_index.document_id(record.filepath): documents.document(record) for record in records}
         with self._translated():
             self._ensure_index()
-            bulk.index(self._client.options(request_timeout=BULK_SECONDS), self._alias, pending)
+            return bulk.index(self._client.options(request_timeout=BULK_SECONDS), self._alias, pending)
 
     def delete(self, filepath: str) -> bool:
         """Delete the one document of ``filepath``; returns once no search finds it."""
@@ -168,8 +169,11 @@ class ElasticStore:
             )
         return [hit["sort"][0] for hit in complete(answer.body)["hits"]["hits"]]
 
-    def check(self) -> None:
-        """Ask every shard for nothing, which only works where all of them can answer."""
+    def check(self) -> Facts:
+        """Ask every shard for nothing, which only works where all of them can answer.
+
+        ``search`` is "mirror" where searches are exact; else "words", and ``reason`` says why.
+        """
         client = self._client.options(request_timeout=CHECK_SECONDS)
         with self._translated():
             self._ensure_index()
@@ -177,8 +181,10 @@ class ElasticStore:
                 index=self._alias, size=0, track_total_hits=False, allow_partial_search_results=False
             )
         complete(answer.body)
-        if self.follower is not None:
-            self.follower.ask()
+        if self.follower is None:
+            return {"search": "words", "reason": "MATCH_MIRROR_MAX_BYTES leaves the mirror no memory."}
+        self.follower.ask()
+        return self.follower.memory.facts()
 
     def close(self) -> None:
         """Close the connections."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from match_service.engine import scan
 from match_service.model import Json, Match, Record, Views
-from match_service.store.base import DISTANCE_CUTOFF
+from match_service.store.base import DISTANCE_CUTOFF, Facts
 from match_service.store.database import Database
 from match_service.store.memory import Found, SignatureTable
 from match_service.store.ranking import rank
@@ -51,14 +51,14 @@ class EmbeddedStore:
         """Keep ``record``, replacing what its filepath held; it is on the disk when this returns."""
         self._adds.put(record)
 
-    def add_many(self, records: Iterable[Record]) -> None:
+    def add_many(self, records: Iterable[Record]) -> dict[str, str]:
         """Keep all of ``records`` or, if anything fails, none: one transaction, one wait for the disk.
 
-        ``ValueError`` for a signature that no image can have.
+        ``ValueError`` for a signature that no image can have; no single record is refused.
         """
         batch = list(records)
         if not batch:
-            return
+            return {}
         halves = scan.pack_halves(np.stack([record.signature for record in batch]))
         now = time.time()
         with self._database.write() as connection:
@@ -71,6 +71,7 @@ class EmbeddedStore:
                 connection.execute(
                     "INSERT INTO signature VALUES (?, ?)", (inserted.lastrowid, half.tobytes())
                 )
+        return {}
 
     def delete(self, filepath: str) -> bool:
         """Forget exactly ``filepath``; whether there was anything to forget."""
@@ -106,10 +107,10 @@ class EmbeddedStore:
             rows = connection.execute("SELECT filepath FROM image ORDER BY filepath LIMIT ? OFFSET ?", page)
             return [filepath for (filepath,) in rows]
 
-    def check(self) -> None:
-        """Return if searches can be answered now."""
+    def check(self) -> Facts:
+        """Searches are answered from memory, if they can be."""
         self._database.check()
-        self.count()
+        return {"search": "memory", "documents": self.count()}
 
     def close(self) -> None:
         """Release the file."""

@@ -5,32 +5,48 @@ the image up. So readers need no lock, and a writer that dies in the middle leav
 """
 
 import contextlib
+import enum
 import fcntl
+import itertools
 import json
 import mmap
 import os
 import tempfile
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import cache
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from match_index import ID_BYTES, id_text
 from match_service.engine import scan
 
 BLOCK_ROWS: Final = 65536
-ID_BYTES: Final = 32
 ROW_BYTES: Final = scan.ROW_BYTES + ID_BYTES
 """Memory of one image."""
 
+MIB: Final = 1 << 20
+MOST_THREADS: Final = 8
+"""Scanning with more hardly makes a search quicker."""
+
 _HEADER_BYTES: Final = 1 << 16
 _MAX_SHARDS: Final = 512
-_GENERATION, _ROWS, _NAMES_SIZE, _CHECKPOINTS = 0, 1, 2, 8
+_GENERATION, _ROWS, _NAMES_SIZE, _DOCUMENTS, _TOLD, _CHECKPOINTS = 0, 1, 2, 3, 4, 8
 _NAMES_AT: Final = 8 * (_CHECKPOINTS + _MAX_SHARDS)
 
 Ids = NDArray[np.uint8]
+
+
+class State(enum.IntEnum):
+    """What a mirror is good for."""
+
+    READING = 0
+    EXACT = 1
+    TOO_LARGE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +125,7 @@ class MirrorMemory:
         return True
 
     def append(self, halves: scan.Halves, ids: Ids) -> bool:
-        """Add rows (n, 102) with ``ids`` (n, 32); False, with nothing added, if they do not fit."""
+        """Add rows (n, 102) with ``ids`` (n, 24); False, with nothing added, if they do not fit."""
         rows = self.rows
         if rows + len(halves) > self.capacity:
             return False
@@ -137,6 +153,45 @@ class MirrorMemory:
         """Let searches begin."""
         self._header[_GENERATION] += 1
 
+    @property
+    def state(self) -> "State":
+        """Whether searches can be exact now, and if not, whether they will."""
+        if self.view() is not None:
+            return State.EXACT
+        return State.TOO_LARGE if self._header[_DOCUMENTS] > self.capacity else State.READING
+
+    def note(self, documents: int) -> bool:
+        """Remember that the index has so many; whether ``state`` has changed since the last call."""
+        self._header[_DOCUMENTS] = documents
+        before, state = self._header[_TOLD], self.state
+        self._header[_TOLD] = state
+        return bool(before != state)
+
+    @property
+    def sentence(self) -> str:
+        """``state`` for the log."""
+        if self.state is State.EXACT:
+            size = self.rows * ROW_BYTES / MIB
+            return f"Searches are exact: {self.rows:,} images take {size:,.0f} MiB of memory."
+        if self.state is State.READING:
+            return "The signatures are being read into memory; until then searches go by words."
+        size, bound = int(self._header[_DOCUMENTS]) * ROW_BYTES / MIB, self.capacity * ROW_BYTES / MIB
+        return (
+            f"{self._header[_DOCUMENTS]:,} images would take {size:,.0f} MiB of memory, but"
+            f" MATCH_MIRROR_MAX_BYTES allows {bound:,.0f}: searches go by words and find less."
+        )
+
+    def facts(self) -> dict[str, str | int]:
+        """``state`` for readers of /readyz; bytes are those in use and those allowed."""
+        exact = self.state is State.EXACT
+        return {
+            "search": "mirror" if exact else "words",
+            **({} if exact else {"reason": self.sentence}),
+            "documents": int(self._header[_DOCUMENTS]),
+            "bytes": self.rows * ROW_BYTES,
+            "max_bytes": self.capacity * ROW_BYTES,
+        }
+
     def view(self) -> "MirrorView | None":
         """What can be searched now, or None."""
         generation = self.generation
@@ -149,12 +204,15 @@ class MirrorMemory:
 
     def search(self, query: scan.Query, rows: int) -> list[str]:
         """Ids of the images within the query's cutoff among the first ``rows``."""
-        found: list[Any] = []
-        for block in self._blocks[: -(-rows // BLOCK_ROWS)]:
-            hits = query.search(block.rows.take(slice(min(rows, BLOCK_ROWS))))
-            found.extend(block.ids[row].tobytes().hex() for row in hits.rows)
-            rows -= BLOCK_ROWS
-        return list(dict.fromkeys(found))
+
+        def scan_block(number: int) -> list[str]:
+            block = self._blocks[number]
+            hits = query.search(block.rows.take(slice(min(rows - number * BLOCK_ROWS, BLOCK_ROWS))))
+            return [id_text(block.ids[row].tobytes()) for row in hits.rows]
+
+        numbers = range(-(-rows // BLOCK_ROWS))
+        parts = map(scan_block, numbers) if len(numbers) < 2 else _threads().map(scan_block, numbers)
+        return list(dict.fromkeys(itertools.chain.from_iterable(parts)))
 
     def close(self) -> None:
         """Give the memory back once nobody looks at it any more."""
@@ -186,6 +244,12 @@ class MirrorView:
     def search(self, query: scan.Query) -> list[str]:
         """Ids of the images within the query's cutoff; images may since be gone or changed."""
         return self.memory.search(query, self.rows)
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    """Threads that scan, whatever the number of searches; made by the first one, so after a fork."""
+    return ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1), thread_name_prefix="scan")
 
 
 def _anonymous_file() -> int:

@@ -18,7 +18,7 @@ class _Ticket(Generic[Item]):
 class Together(Generic[Item]):
     """Calls ``write`` with whatever has come together while the last call was under way."""
 
-    def __init__(self, write: Callable[[Sequence[Item]], None]) -> None:
+    def __init__(self, write: Callable[[Sequence[Item]], object]) -> None:
         self._write = write
         self._waiting: list[_Ticket[Item]] = []
         self._waiting_lock = threading.Lock()

@@ -38,7 +38,9 @@ class Handler(BaseHTTPRequestHandler):
         for key in ids:
             queue = self.server.refusals.get(key, [])
             status = queue.pop(0) if queue else 201
-            items.append({"index": {"_id": key, "status": status, "error": {"type": "refused"}}})
+            items.append(
+                {"index": {"_id": key, "status": status, "error": {"type": "refused", "reason": "too deep"}}}
+            )
         errors = any(item["index"]["status"] >= 300 for item in items)
         self._answer(200, {"errors": errors, "items": items})
 
@@ -77,7 +79,7 @@ DOCUMENTS = {key: {"filepath": key} for key in "abc"}
 
 def test_only_what_was_refused_for_now_is_sent_again(busy: Busy, client: Elasticsearch) -> None:
     busy.refusals = {"b": [429, 429], "c": [503]}
-    bulk.index(client, "images", DOCUMENTS)
+    assert bulk.index(client, "images", DOCUMENTS) == {}
     assert busy.requests == [["a", "b", "c"], ["b", "c"], ["b"]]
     assert all("require_alias=true" in path for path in busy.paths)
 
@@ -95,8 +97,18 @@ def test_a_cluster_that_stays_busy_is_given_up_on(busy: Busy, client: Elasticsea
     assert len(busy.requests) == bulk.ATTEMPTS
 
 
-def test_a_document_refused_for_good_is_named(busy: Busy, client: Elasticsearch) -> None:
-    busy.refusals = {"b": [400]}
+def test_a_malformed_document_is_told_and_the_others_go_in(busy: Busy, client: Elasticsearch) -> None:
+    busy.refusals = {"b": [400], "c": [429]}
+    refused = bulk.index(client, "images", DOCUMENTS)
+    assert refused == {"b": "Elasticsearch refused it (refused: too deep)."}
+    assert busy.requests == [["a", "b", "c"], ["c"]]
+
+
+@pytest.mark.parametrize("status", [403, 404, 500])
+def test_a_refusal_that_would_meet_every_document_ends_it(
+    busy: Busy, client: Elasticsearch, status: int
+) -> None:
+    busy.refusals = {"b": [status]}
     with pytest.raises(StoreUnavailableError, match=r"refused b \(refused\)"):
         bulk.index(client, "images", DOCUMENTS)
 
