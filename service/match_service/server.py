@@ -29,6 +29,7 @@ from match_service.errors import MatchError
 from match_service.settings import Settings
 from match_service.store.database import Database
 from match_service.store.mirror import MirrorMemory
+from match_service.workshop import Workshop
 
 KEEPALIVE_SECONDS: Final = 75
 """Longer than common load balancers keep idle connections (60), so that they close first."""
@@ -91,6 +92,13 @@ class _Arbiter(Arbiter):  # type: ignore[misc]
 
     draining: _Flag
     drain_seconds: float
+    workshop: Workshop | None
+
+    def manage_workers(self) -> None:
+        """Called about once a second."""
+        if self.workshop is not None:
+            self.workshop.tend()
+        super().manage_workers()
 
     def handle_term(self) -> None:
         """Begin to drain at the first SIGTERM, stop at the second (which a timer sends)."""
@@ -106,8 +114,9 @@ class _Arbiter(Arbiter):  # type: ignore[misc]
 class _Application(BaseApplication):  # type: ignore[misc]
     """What gunicorn asks for: its configuration, and the WSGI application once per worker."""
 
-    def __init__(self, settings: Settings, listener: socket.socket) -> None:
+    def __init__(self, settings: Settings, listener: socket.socket, workshop: Workshop | None) -> None:
         self._settings = settings
+        self._workshop = workshop
         self._listener = listener
         self.draining = _Flag()
         self._memory = MirrorMemory(settings.mirror_max_bytes) if settings.elasticsearch_url else None
@@ -133,7 +142,8 @@ class _Application(BaseApplication):  # type: ignore[misc]
 
     def load(self) -> Any:
         """Open the store and build the application; runs in each worker after the fork."""
-        return create_app(self._settings, open_store(self._settings, self._memory), self.draining.is_set)
+        store = open_store(self._settings, self._memory)
+        return create_app(self._settings, store, self.draining.is_set, self._workshop)
 
 
 def serve(settings: Settings) -> None:
@@ -146,14 +156,21 @@ def serve(settings: Settings) -> None:
     _try_store(settings)
     listener = _listen(settings.host, settings.port)
     log.info("Serving the Match API on %s, images in %s.", _url(listener), _store_name(settings))
-    application = _Application(settings, listener)
+    processes = settings.decode_processes
+    workshop = Workshop(processes, settings.decode_seconds) if processes else None
+    application = _Application(settings, listener, workshop)
     arbiter = _Arbiter(application)
     arbiter.draining, arbiter.drain_seconds = application.draining, settings.drain_seconds
+    arbiter.workshop = workshop
+    parent = os.getpid()
     try:
         arbiter.run()
     except SystemExit as end:
         if end.code not in (0, None):
             raise CannotServeError("The server stopped; the log above says why.") from end
+    finally:
+        if workshop is not None and os.getpid() == parent:  # workers leave by here as well
+            workshop.close()
 
 
 def _select_engine(settings: Settings) -> None:

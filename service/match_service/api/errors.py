@@ -7,7 +7,7 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from match_service.api.replies import fail
-from match_service.errors import BadRequestError, StoreUnavailableError
+from match_service.errors import BadRequestError, OverloadedError, StoreUnavailableError
 
 RETRY_AFTER_SECONDS: Final = 2
 SENTENCES: Final = {
@@ -34,6 +34,11 @@ def register(app: Flask) -> None:
 
     @app.errorhandler(StoreUnavailableError)
     def unavailable(error: StoreUnavailableError) -> Response:
+        log.warning("%s: %s", request.path, error)
+        return fail(503, str(error), method(), {"Retry-After": str(RETRY_AFTER_SECONDS)})
+
+    @app.errorhandler(OverloadedError)
+    def overloaded(error: OverloadedError) -> Response:
         log.warning("%s: %s", request.path, error)
         return fail(503, str(error), method(), {"Retry-After": str(RETRY_AFTER_SECONDS)})
 
