@@ -8,12 +8,15 @@ from typing import Final
 from flask import Flask, Response, request
 
 from match_service.api import errors, health, routes
+from match_service.api.guard import Guard
 from match_service.api.params import FormRequest
 from match_service.fetch import Fetcher
 from match_service.matcher import Decoder, Matcher
 from match_service.settings import Settings
 from match_service.store.base import Store
 from match_service.store.mirror import MirrorMemory
+
+SCOPES: Final = {"add": "write", "delete": "write", "livez": None, "readyz": None, "ping": None}
 
 DISCARD_BYTES: Final = 64 * 1024 * 1024
 DISCARD_CHUNK: Final = 64 * 1024
@@ -60,6 +63,7 @@ def create_app(
     app.register_blueprint(routes.blueprint(matcher, fetch, all_orientations=settings.all_orientations))
     app.register_blueprint(health.blueprint(store, draining))
     errors.register(app)
+    Guard(settings, SCOPES).register(app)
     app.after_request(_plain_options)
     app.after_request(_discard_body)
     return app

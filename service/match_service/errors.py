@@ -32,5 +32,21 @@ class StoreUnavailableError(MatchError):
     """The store cannot be reached or cannot promise its answer; trying again later may help."""
 
 
+class NotAuthenticatedError(MatchError):
+    """The request brings no key that is known."""
+
+
+class NotPermittedError(MatchError):
+    """Whoever asks may not have this done."""
+
+
+class RateLimitedError(MatchError):
+    """More requests than allowed; ``retry_after`` in seconds."""
+
+    def __init__(self, sentence: str, retry_after: int) -> None:
+        super().__init__(sentence)
+        self.retry_after = retry_after
+
+
 class OverloadedError(MatchError):
     """More is waiting than can be worked off in time; trying again a little later may help."""

@@ -24,8 +24,10 @@ from gunicorn.http import errors as http_errors
 from gunicorn.workers.gthread import ThreadWorker
 
 from match_service import engine
+from match_service.api.guard import is_local
 from match_service.app import create_app, open_store
 from match_service.errors import MatchError
+from match_service.keys import KeyFile, KeysError
 from match_service.settings import Settings
 from match_service.store.database import Database
 from match_service.store.mirror import MirrorMemory
@@ -153,6 +155,7 @@ def serve(settings: Settings) -> None:
     if settings.elasticsearch_doc_type:
         log.info("ELASTICSEARCH_DOC_TYPE is ignored: Elasticsearch has no mapping types any more.")
     _select_engine(settings)
+    _check_reach(settings)
     _try_store(settings)
     listener = _listen(settings.host, settings.port)
     log.info("Serving the Match API on %s, images in %s.", _url(listener), _store_name(settings))
@@ -178,6 +181,23 @@ def _select_engine(settings: Settings) -> None:
         engine.select(settings.engine)
     except (ValueError, MatchError) as error:
         raise CannotServeError(str(error)) from error
+
+
+def _check_reach(settings: Settings) -> None:
+    """Nobody's service is open to a network by accident."""
+    if settings.keys_file is not None:
+        try:
+            KeyFile(settings.keys_file)
+        except KeysError as error:
+            raise CannotServeError(str(error)) from error
+        if settings.auth == "open":
+            log.info("MATCH_AUTH=open is ignored: MATCH_API_KEYS_FILE asks for keys.")
+    elif settings.auth != "open" and not is_local(f"//[{settings.host}]" if ":" in settings.host else
+                                                   f"//{settings.host}"):  # fmt: skip
+        raise CannotServeError(
+            f"Without API keys the service listens on loopback only, not on {settings.host}: set"
+            " MATCH_API_KEYS_FILE, or MATCH_AUTH=open to let whoever reaches it add and delete."
+        )
 
 
 def _try_store(settings: Settings) -> None:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import limits
+
 from match_service.addresses import HostList
 
 MIB: Final = 1024 * 1024
@@ -66,6 +68,12 @@ class Settings:
     threads: int = 16
     drain_seconds: float = 1.0
     """Between SIGTERM and the last accepted connection; readiness says 503 meanwhile."""
+    auth: str = ""
+    """``open`` lets whoever reaches the service use it; otherwise that needs keys, or loopback."""
+    keys_file: Path | None = None
+    rate_limit: str = ""
+    """Requests of one key (without keys: of one address) to one process, as in ``100/minute``."""
+    access_log: bool = True
     max_body_bytes: int = 64 * MIB
     decode_processes: int = DECODERS
     """Processes that decode images for all workers; 0 decodes in the workers, with no bound on time."""
@@ -92,6 +100,10 @@ class Settings:
             workers=env.number("WORKER_COUNT", 4 if url else 1, 1, 1024),
             threads=env.number("MATCH_THREADS", 16, 1, 1024),
             drain_seconds=float(env.number("MATCH_DRAIN_SECONDS", 1, 0, 3600)),
+            auth=env.choice("MATCH_AUTH", ("", "open")),
+            keys_file=Path(keys) if (keys := env.text("MATCH_API_KEYS_FILE", "")) else None,
+            rate_limit=env.rate("MATCH_RATE_LIMIT"),
+            access_log=env.flag("MATCH_ACCESS_LOG", default=True),
             max_body_bytes=env.number("MATCH_MAX_BODY_BYTES", 64 * MIB, 1024, 1024 * MIB),
             decode_processes=env.number("MATCH_DECODE_PROCESSES", DECODERS, 0, 1024),
             decode_seconds=float(env.number("MATCH_DECODE_TIMEOUT_SECONDS", 20, 1, 3600)),
@@ -140,11 +152,19 @@ class _Environment:
                 f"{name} must be hosts, *.domains and networks, comma separated, not {str(error)!r}."
             ) from error
 
+    def rate(self, name: str) -> str:
+        text = self.text(name, "")
+        try:
+            return text and str(limits.parse(text)) and text
+        except ValueError as error:
+            raise SettingsError(f"{name} must be like 100/minute or 5/second, not {text!r}.") from error
+
     def choice(self, name: str, words: tuple[str, ...]) -> str:
         """One of ``words``, the first of which is the default."""
         text = self.text(name, words[0]).lower()
         if text not in words:
-            raise SettingsError(f"{name} must be {', '.join(words[:-1])} or {words[-1]}, not {text!r}.")
+            named = " or ".join(filter(None, [", ".join(filter(None, words[:-1])), words[-1]]))
+            raise SettingsError(f"{name} must be {named}, not {text!r}.")
         return text
 
     def number(self, name: str, default: int, low: int, high: int) -> int:
