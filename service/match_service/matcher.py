@@ -4,28 +4,63 @@ import hashlib
 import itertools
 import os
 import threading
+from typing import Protocol
 
 from match_service import engine
 from match_service.engine.variants import VARIANT_CUTOFF, variants
-from match_service.model import Json, Match, Record, Signature
+from match_service.model import Json, Match, Record, Signature, Views
 from match_service.store.base import Store
 from match_service.store.ranking import rank
+
+
+class Decoder(Protocol):
+    """Signatures of encoded images; methods raise ``BadImageError`` and ``OverloadedError``."""
+
+    def signature(self, data: bytes) -> Signature:
+        """As ``engine.signature``."""
+
+    def variants(self, data: bytes) -> Views:
+        """As ``engine.variants.variants``."""
+
+    def compare(self, first: bytes, second: bytes) -> float:
+        """As ``engine.compare``."""
+
+
+class LocalDecoder:
+    """Decodes in this process, one image per CPU at a time, so that a burst costs waiting, not memory."""
+
+    def __init__(self) -> None:
+        self._decoding = threading.BoundedSemaphore(os.cpu_count() or 1)
+
+    def signature(self, data: bytes) -> Signature:
+        """As ``engine.signature``."""
+        with self._decoding:
+            return engine.signature(data)
+
+    def variants(self, data: bytes) -> Views:
+        """As ``engine.variants.variants``."""
+        with self._decoding:
+            return variants(data)
+
+    def compare(self, first: bytes, second: bytes) -> float:
+        """As ``engine.compare``."""
+        with self._decoding:
+            return engine.compare(first, second)
 
 
 class Matcher:
     """Add, search and compare images given as encoded bytes.
 
-    Decoding is bounded to one image per CPU at a time, so that a burst of large images costs
-    waiting rather than memory. Methods raise ``BadImageError`` and ``StoreUnavailableError``.
+    Methods raise ``BadImageError``, ``OverloadedError`` and ``StoreUnavailableError``.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, decoder: Decoder | None = None) -> None:
         self.store = store
-        self._decoding = threading.BoundedSemaphore(os.cpu_count() or 1)
+        self._decoder = decoder or LocalDecoder()
 
     def add(self, filepath: str, image: bytes, metadata: Json) -> None:
         """Keep ``image`` under ``filepath``, replacing what was there in one step."""
-        signature = self._signature(image)
+        signature = self._decoder.signature(image)
         digest = hashlib.sha256(image).hexdigest()
         self.store.add(Record(filepath, signature, digest, metadata))
 
@@ -35,11 +70,10 @@ class Matcher:
         With ``thorough`` also those of which it seems to be a larger crop, a slightly turned or a framed
         copy; what is found without is found as well, with at least the same score.
         """
-        signature = self._signature(image)
+        signature = self._decoder.signature(image)
         found = self.store.search(engine.views(signature, all_orientations))
         if thorough:
-            with self._decoding:
-                guessed = variants(image)
+            guessed = self._decoder.variants(image)
             if len(guessed):
                 found = _nearest(found, self.store.search(guessed, cutoff=VARIANT_CUTOFF))
         return found
@@ -49,12 +83,7 @@ class Matcher:
 
         A flat image scores 100 against the same bytes and 0 against anything else.
         """
-        with self._decoding:
-            return (1.0 - engine.compare(first, second)) * 100.0
-
-    def _signature(self, image: bytes) -> Signature:
-        with self._decoding:
-            return engine.signature(image)
+        return (1.0 - self._decoder.compare(first, second)) * 100.0
 
 
 def _nearest(*answers: list[Match]) -> list[Match]:
