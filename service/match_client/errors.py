@@ -5,6 +5,10 @@ class MatchClientError(Exception):
     """Base of all; its text is one sentence."""
 
 
+class ImageUnreadableError(MatchClientError):
+    """The file to be sent cannot be read."""
+
+
 class NotReachedError(MatchClientError):
     """No answer came: the service cannot be reached, or the connection was lost or took too long."""
 

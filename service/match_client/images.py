@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TypeAlias, cast
 
-from match_client.errors import MatchClientError
+from match_client.errors import ImageUnreadableError
 
 Image: TypeAlias = "str | os.PathLike[str] | bytes | IO[bytes]"
 """Text that begins with http:// or https:// is a URL, which the service fetches; other text is a path.
@@ -44,7 +44,7 @@ def _file(path: Path) -> IO[bytes]:
     try:
         return path.open("rb")
     except OSError as error:
-        raise MatchClientError(f"{path} cannot be read: {error.strerror}.") from error
+        raise ImageUnreadableError(f"{path} cannot be read: {error.strerror}.") from error
 
 
 class _Once:
