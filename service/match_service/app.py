@@ -7,13 +7,15 @@ from typing import Final
 
 from flask import Flask, Response, request
 
-from match_service.api import errors, health, routes
+from match_service import thumbnails
+from match_service.api import errors, health, routes, thumbnail
 from match_service.api.params import FormRequest
 from match_service.fetch import Fetcher
 from match_service.matcher import Matcher
 from match_service.settings import Settings
 from match_service.store.base import Store
 from match_service.store.mirror import MirrorMemory
+from match_service.web import blueprint as page
 
 DISCARD_BYTES: Final = 64 * 1024 * 1024
 DISCARD_CHUNK: Final = 64 * 1024
@@ -47,10 +49,14 @@ def create_app(settings: Settings, store: Store, draining: Callable[[], bool] = 
     app.request_class = FormRequest
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.url_map.merge_slashes = False
-    matcher = Matcher(store)
+    kept = thumbnails.keep_in(settings.thumbnails) if settings.thumbnails else None
+    matcher = Matcher(store, kept)
     fetch = Fetcher(settings.fetch).fetch
     app.register_blueprint(routes.blueprint(matcher, fetch, all_orientations=settings.all_orientations))
     app.register_blueprint(health.blueprint(store, draining))
+    app.register_blueprint(thumbnail.blueprint(matcher))
+    if settings.page:
+        app.register_blueprint(page(thumbnails=kept is not None))
     errors.register(app)
     app.after_request(_plain_options)
     app.after_request(_discard_body)

@@ -2,14 +2,20 @@
 
 import hashlib
 import itertools
+import logging
 import os
 import threading
 
 from match_service import engine
+from match_service.engine.thumbnail import thumbnail
 from match_service.engine.variants import VARIANT_CUTOFF, variants
+from match_service.errors import StoreUnavailableError
 from match_service.model import Json, Match, Record, Signature
 from match_service.store.base import Store
 from match_service.store.ranking import rank
+from match_service.thumbnails import Thumbnails
+
+log = logging.getLogger(__name__)
 
 
 class Matcher:
@@ -19,8 +25,9 @@ class Matcher:
     waiting rather than memory. Methods raise ``BadImageError`` and ``StoreUnavailableError``.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, thumbnails: Thumbnails | None = None) -> None:
         self.store = store
+        self._thumbnails = thumbnails
         self._decoding = threading.BoundedSemaphore(os.cpu_count() or 1)
 
     def add(self, filepath: str, image: bytes, metadata: Json) -> None:
@@ -28,6 +35,17 @@ class Matcher:
         signature = self._signature(image)
         digest = hashlib.sha256(image).hexdigest()
         self.store.add(Record(filepath, signature, digest, metadata))
+        self._keep_thumbnail(filepath, image, digest)
+
+    def delete(self, filepath: str) -> bool:
+        """Forget exactly ``filepath``, its thumbnail first: what was deleted is nowhere any more."""
+        if self._thumbnails is not None:
+            self._thumbnails.delete(filepath)
+        return self.store.delete(filepath)
+
+    def thumbnail(self, filepath: str) -> bytes | None:
+        """The JPEG kept of ``filepath``, None where there is none."""
+        return None if self._thumbnails is None else self._thumbnails.get(filepath)
 
     def search(self, image: bytes, *, all_orientations: bool, thorough: bool = False) -> list[Match]:
         """Stored images similar to ``image``, best first.
@@ -51,6 +69,17 @@ class Matcher:
         """
         with self._decoding:
             return (1.0 - engine.compare(first, second)) * 100.0
+
+    def _keep_thumbnail(self, filepath: str, image: bytes, digest: str) -> None:
+        """The image is added already, so a thumbnail that cannot be kept is only missed."""
+        if self._thumbnails is None:
+            return
+        try:
+            with self._decoding:
+                small = thumbnail(image, digest)
+            self._thumbnails.put(filepath, small)
+        except StoreUnavailableError as error:
+            log.warning("No thumbnail was kept: %s", error)
 
     def _signature(self, image: bytes) -> Signature:
         with self._decoding:

@@ -55,6 +55,11 @@ class Settings:
     drain_seconds: float = 1.0
     """Between SIGTERM and the last accepted connection; readiness says 503 meanwhile."""
     max_body_bytes: int = 64 * MIB
+    page: bool = True
+    """Whether ``/`` is a page for people."""
+    thumbnails: str = ""
+    """Folder, or address such as ``s3://bucket/prefix``, in which small pictures of what is added
+    are kept; none by default."""
     fetch: FetchLimits = FetchLimits()
 
     @classmethod
@@ -78,6 +83,8 @@ class Settings:
             threads=env.number("MATCH_THREADS", 16, 1, 1024),
             drain_seconds=float(env.number("MATCH_DRAIN_SECONDS", 1, 0, 3600)),
             max_body_bytes=env.number("MATCH_MAX_BODY_BYTES", 64 * MIB, 1024, 1024 * MIB),
+            page=env.flag("MATCH_PAGE", default=True),
+            thumbnails=env.text("MATCH_THUMBNAILS", ""),
             fetch=FetchLimits(
                 timeout=float(env.number("MATCH_FETCH_TIMEOUT_SECONDS", 10, 1, 300)),
                 max_bytes=env.number("MATCH_FETCH_MAX_BYTES", 64 * MIB, 1024, 1024 * MIB),
