@@ -35,8 +35,9 @@ FLAGS = (
 # Reports of the browser itself, gathered before any script of the page runs.
 WATCH = """
 window.reported = [];
-addEventListener("securitypolicyviolation", (e) => reported.push(`policy: ${e.violatedDirective} ${e.blockedURI}`));
-addEventListener("error", (e) => reported.push(`error: ${e.message}`), true);
+addEventListener("securitypolicyviolation",
+  (e) => reported.push(`policy: ${e.violatedDirective} ${e.blockedURI}`));
+addEventListener("error", (e) => e.message && reported.push(`error: ${e.message}`), true);
 addEventListener("unhandledrejection", (e) => reported.push(`rejection: ${e.reason}`));
 """
 
@@ -100,9 +101,13 @@ class Browser:
         return str(self.run("return document.activeElement.textContent"))
 
     def complaints(self) -> list[str]:
-        """Violations of the content security policy, errors of scripts and what the console warned of."""
+        """Violations of the content security policy, errors of scripts, and warnings of the console.
+
+        The console also notes each answer that is a refusal, which is no fault of the page.
+        """
         reported = list(self.run("return window.reported"))
-        return reported + [f"console: {e['message']}" for e in self.driver.get_log("browser")]
+        said = [entry["message"] for entry in self.driver.get_log("browser")]
+        return reported + [f"console: {text}" for text in said if " - Failed to load resource: " not in text]
 
     def requested(self) -> list[str]:
         """URLs that were asked of the network since the last call."""

@@ -70,11 +70,17 @@ function moved(all, at, name) {
 
 export const scoreText = (score) => (score >= 99.95 ? "100" : score.toFixed(1));
 
+/** A path with what people recognise it by, its last part, set apart. */
+function named(path) {
+  const cut = path.replace(/[/\\]+$/, "").search(/[^/\\]*$/);
+  return el("bdi", {}, el("span", { className: "folder" }, path.slice(0, cut)), el("span", { className: "name" }, path.slice(cut)));
+}
+
 function card(row) {
   const path = visible(row.filepath);
   const button = el("button", { type: "button", className: "card-open", tabIndex: -1, title: path },
     picture(row.filepath),
-    el("span", { className: "card-path" }, el("bdi", {}, path)));
+    el("span", { className: "card-path" }, named(path)));
   if (row.score !== undefined) {
     const bar = el("span", { className: "score-bar", "aria-hidden": "true" });
     bar.style.setProperty("--score", `${Math.max(0, Math.min(1, (row.score - 50) / 50)) * 100}%`);

@@ -100,6 +100,7 @@ export function start() {
   byId("again").addEventListener("click", run);
   byId("keep").addEventListener("click", () => query && openAdd(query));
   onFilter("search", run);
+  document.addEventListener("match:added", run);
 }
 
 /** The empty state tells a newcomer what to do first. */
