@@ -8,8 +8,9 @@ from typing import Final
 from flask import Flask, Response, request
 
 from match_service import thumbnails
-from match_service.api import errors, health, routes, thumbnail
+from match_service.api import duplicates, errors, health, routes, thumbnail
 from match_service.api.params import FormRequest
+from match_service.duplicates import Duplicates
 from match_service.fetch import Fetcher
 from match_service.matcher import Matcher
 from match_service.settings import Settings
@@ -55,6 +56,7 @@ def create_app(settings: Settings, store: Store, draining: Callable[[], bool] = 
     app.register_blueprint(routes.blueprint(matcher, fetch, all_orientations=settings.all_orientations))
     app.register_blueprint(health.blueprint(store, draining))
     app.register_blueprint(thumbnail.blueprint(matcher))
+    app.register_blueprint(duplicates.blueprint(Duplicates(store.review)))
     if settings.page:
         app.register_blueprint(page(thumbnails=kept is not None))
     errors.register(app)

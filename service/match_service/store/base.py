@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Final, Protocol
 
 from match_service.model import Match, Record, Views
+from match_service.store.review import Review
 
 DISTANCE_CUTOFF: Final = 0.45
 """image-match's default: farther images are not matches."""
@@ -15,6 +16,10 @@ class Store(Protocol):
     Methods raise ``StoreUnavailableError`` where the store cannot be reached or cannot
     promise the answer; an acknowledged ``add`` or ``delete`` is durable and seen by every later call.
     """
+
+    @property
+    def review(self) -> Review:
+        """Where duplicates are looked for."""
 
     def add(self, record: Record) -> None:
         """Keep ``record``, replacing whatever its filepath held, in one atomic step."""

@@ -38,7 +38,7 @@ class _Block:
         self.used = span.stop
 
 
-class _Part(NamedTuple):
+class Lived(NamedTuple):
     columns: scan.Planes
     squares: NDArray[np.int16]
     sequences: Sequences
@@ -56,13 +56,13 @@ class Found(NamedTuple):
 class Snapshot:
     """The table at one moment; later changes do not show in it."""
 
-    def __init__(self, parts: list[_Part]) -> None:
-        self._parts = parts
+    def __init__(self, parts: list[Lived]) -> None:
+        self.parts = parts
 
     def search(self, query: scan.Query) -> Found:
         """All living rows within the query's cutoff, in no particular order."""
         found = [Found(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.intp))]
-        for part in self._parts:
+        for part in self.parts:
             hits = query.scan(part.columns, part.squares)
             living = part.alive[hits.rows]
             sequences = part.sequences[hits.rows[living]]
@@ -108,7 +108,7 @@ class SignatureTable:
         """The table as it is now; its rows are shared, only the marks of life are copied."""
         return Snapshot(
             [
-                _Part(
+                Lived(
                     block.columns,
                     block.squares[: block.used],
                     block.sequences[: block.used],

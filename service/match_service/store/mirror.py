@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from match_service.engine import scan
+from match_service.engine.pairs import Part
 
 BLOCK_ROWS: Final = 65536
 ID_BYTES: Final = 32
@@ -161,6 +162,14 @@ class MirrorMemory:
             rows -= BLOCK_ROWS
         return list(dict.fromkeys(found))
 
+    def everything(self, rows: int) -> tuple[list[Part], Ids]:
+        """The first ``rows`` as they lie here, and a copy of their ids (n, 32)."""
+        sizes = [min(BLOCK_ROWS, rows - start) for start in range(0, rows, BLOCK_ROWS)]
+        blocks = list(zip(self._blocks, sizes, strict=False))
+        parts = [Part(block.columns[:, :size], block.squares[:size]) for block, size in blocks]
+        none = np.zeros((0, ID_BYTES), np.uint8)
+        return parts, np.concatenate([none, *(block.ids[:size] for block, size in blocks)])
+
     def close(self) -> None:
         """Give the memory back once nobody looks at it any more."""
         os.close(self._file)
@@ -188,6 +197,10 @@ class MirrorView:
     def valid(self) -> bool:
         """Whether it is still that moment's index."""
         return self.memory.generation == self.generation
+
+    def everything(self) -> tuple[list[Part], Ids]:
+        """All rows as they lie in the memory, and their ids (n, 32); the last row of an id counts."""
+        return self.memory.everything(self.rows)
 
     def search(self, query: scan.Query) -> list[str]:
         """Ids of the images within the query's cutoff; images may since be gone or changed."""
