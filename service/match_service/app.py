@@ -9,14 +9,28 @@ from flask import Flask, Response, request
 
 from match_service import thumbnails
 from match_service.api import duplicates, errors, health, routes, thumbnail
+from match_service.api.guard import Guard
 from match_service.api.params import FormRequest
 from match_service.duplicates import Duplicates
 from match_service.fetch import Fetcher
-from match_service.matcher import Matcher
+from match_service.matcher import Decoder, Matcher
 from match_service.settings import Settings
 from match_service.store.base import Store
 from match_service.store.mirror import MirrorMemory
 from match_service.web import blueprint as page
+
+SCOPES: Final = {
+    "add": "write",
+    "delete": "write",
+    "start_duplicates": "write",
+    "cancel_duplicates": "write",
+    "livez": None,
+    "readyz": None,
+    "ping": None,
+    # The page itself holds nothing of the collection; what it then asks for needs a key like any request.
+    "page": None,
+    "file": None,
+}
 
 DISCARD_BYTES: Final = 64 * 1024 * 1024
 DISCARD_CHUNK: Final = 64 * 1024
@@ -44,14 +58,22 @@ def open_store(settings: Settings, memory: MirrorMemory | None = None) -> Store:
     return EmbeddedStore.open(settings.data)
 
 
-def create_app(settings: Settings, store: Store, draining: Callable[[], bool] = lambda: False) -> Flask:
-    """The Match API over ``store``; ``draining`` makes /readyz say 503 before the process stops."""
+def create_app(
+    settings: Settings,
+    store: Store,
+    draining: Callable[[], bool] = lambda: False,
+    decoder: Decoder | None = None,
+) -> Flask:
+    """The Match API over ``store``; ``draining`` makes /readyz say 503 before the process stops.
+
+    Without a ``decoder`` images are decoded in this process, for as long as that takes.
+    """
     app = Flask(__name__, static_folder=None)
     app.request_class = FormRequest
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.url_map.merge_slashes = False
     kept = thumbnails.keep_in(settings.thumbnails) if settings.thumbnails else None
-    matcher = Matcher(store, kept)
+    matcher = Matcher(store, decoder, kept)
     fetch = Fetcher(settings.fetch).fetch
     app.register_blueprint(routes.blueprint(matcher, fetch, all_orientations=settings.all_orientations))
     app.register_blueprint(health.blueprint(store, draining))
@@ -60,6 +82,7 @@ def create_app(settings: Settings, store: Store, draining: Callable[[], bool] = 
     if settings.page:
         app.register_blueprint(page(thumbnails=kept is not None))
     errors.register(app)
+    Guard(settings, SCOPES).register(app)
     app.after_request(_plain_options)
     app.after_request(_discard_body)
     return app

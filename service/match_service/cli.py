@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from match_service.errors import StoreUnavailableError
+from match_service.keys import SCOPES, KeysError, new, parse
 from match_service.settings import Settings, SettingsError
 
 EPILOG = """\
@@ -35,7 +36,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--workers", type=_positive, default=os.cpu_count() or 1, help="decoding processes"
     )
     importing.add_argument("--state", type=Path, help="file of what was imported (default: SOURCE.imported)")
+    keys = commands.add_parser("keys", help="make API keys")
+    actions = keys.add_subparsers(dest="action", required=True, metavar="ACTION")
+    making = actions.add_parser("new", help="make a key and show it once, with the line for the file of keys")
+    making.add_argument("name", help="whose it is; shown in the access log")
+    making.add_argument("--scope", choices=SCOPES, default="read", help="what it is good for (default: read)")
+    making.add_argument("--file", type=Path, help="add the line to this file, making it if it is not there")
     options = parser.parse_args(arguments)
+    if options.command == "keys":
+        return _new_key(options)
     try:
         settings = Settings.from_environ()
     except SettingsError as error:
@@ -48,6 +57,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("match-service: interrupted; run the same command again to resume.", file=sys.stderr)
         return 130
+
+
+def _new_key(options: argparse.Namespace) -> int:
+    path: Path | None = options.file
+    try:
+        token, line = new(options.name, options.scope)
+        if path is not None:
+            old = path.read_text("utf-8") if path.exists() else ""
+            parse([*old.splitlines(), line], str(path))
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            with open(handle, "a", encoding="utf-8") as file:  # noqa: PTH123 - made for its owner alone
+                file.write(f"{line}\n" if not old or old.endswith("\n") else f"\n{line}\n")
+    except (KeysError, OSError, UnicodeDecodeError) as error:
+        print(f"match-service: {error}", file=sys.stderr)
+        return 1
+    print(f"key:  {token}")
+    print(f"line: {line}" if path is None else f"added to {path}; a running service knows it at once")
+    return 0
 
 
 def _positive(text: str) -> int:

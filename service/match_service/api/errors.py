@@ -7,7 +7,14 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from match_service.api.replies import fail
-from match_service.errors import BadRequestError, StoreUnavailableError
+from match_service.errors import (
+    BadRequestError,
+    NotAuthenticatedError,
+    NotPermittedError,
+    OverloadedError,
+    RateLimitedError,
+    StoreUnavailableError,
+)
 
 RETRY_AFTER_SECONDS: Final = 2
 SENTENCES: Final = {
@@ -34,6 +41,26 @@ def register(app: Flask) -> None:
 
     @app.errorhandler(StoreUnavailableError)
     def unavailable(error: StoreUnavailableError) -> Response:
+        log.warning("%s: %s", request.path, error)
+        return fail(503, str(error), method(), {"Retry-After": str(RETRY_AFTER_SECONDS)})
+
+    @app.errorhandler(NotAuthenticatedError)
+    def unauthenticated(error: NotAuthenticatedError) -> Response:
+        # A script asks its user by itself; offered Basic, the browser would do so first.
+        scripted = request.headers.get("Sec-Fetch-Mode", "navigate") != "navigate"
+        challenge = "Bearer" if scripted else 'Bearer, Basic realm="match"'
+        return fail(401, str(error), method(), {"WWW-Authenticate": challenge})
+
+    @app.errorhandler(NotPermittedError)
+    def forbidden(error: NotPermittedError) -> Response:
+        return fail(403, str(error), method())
+
+    @app.errorhandler(RateLimitedError)
+    def rate_limited(error: RateLimitedError) -> Response:
+        return fail(429, str(error), method(), {"Retry-After": str(error.retry_after)})
+
+    @app.errorhandler(OverloadedError)
+    def overloaded(error: OverloadedError) -> Response:
         log.warning("%s: %s", request.path, error)
         return fail(503, str(error), method(), {"Retry-After": str(RETRY_AFTER_SECONDS)})
 
