@@ -7,17 +7,31 @@ from typing import Final
 
 from flask import Flask, Response, request
 
-from match_service.api import errors, health, routes
+from match_service import thumbnails
+from match_service.api import duplicates, errors, health, routes, thumbnail
 from match_service.api.guard import Guard
 from match_service.api.params import FormRequest
+from match_service.duplicates import Duplicates
 from match_service.fetch import Fetcher
 from match_service.matcher import Decoder, Matcher
 from match_service.settings import Settings
 from match_service.store.base import Store
 from match_service.store.bound import mirror_bytes
 from match_service.store.mirror import MirrorMemory
+from match_service.web import blueprint as page
 
-SCOPES: Final = {"add": "write", "delete": "write", "livez": None, "readyz": None, "ping": None}
+SCOPES: Final = {
+    "add": "write",
+    "delete": "write",
+    "start_duplicates": "write",
+    "cancel_duplicates": "write",
+    "livez": None,
+    "readyz": None,
+    "ping": None,
+    # The page itself holds nothing of the collection; what it then asks for needs a key like any request.
+    "page": None,
+    "file": None,
+}
 
 DISCARD_BYTES: Final = 64 * 1024 * 1024
 DISCARD_CHUNK: Final = 64 * 1024
@@ -59,10 +73,15 @@ def create_app(
     app.request_class = FormRequest
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.url_map.merge_slashes = False
-    matcher = Matcher(store, decoder)
+    kept = thumbnails.keep_in(settings.thumbnails) if settings.thumbnails else None
+    matcher = Matcher(store, decoder, kept)
     fetch = Fetcher(settings.fetch).fetch
     app.register_blueprint(routes.blueprint(matcher, fetch, all_orientations=settings.all_orientations))
     app.register_blueprint(health.blueprint(store, draining))
+    app.register_blueprint(thumbnail.blueprint(matcher))
+    app.register_blueprint(duplicates.blueprint(Duplicates(store.review)))
+    if settings.page:
+        app.register_blueprint(page(thumbnails=kept is not None))
     errors.register(app)
     Guard(settings, SCOPES).register(app)
     app.after_request(_plain_options)

@@ -23,7 +23,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.http import errors as http_errors
 from gunicorn.workers.gthread import ThreadWorker
 
-from match_service import engine
+from match_service import engine, thumbnails
 from match_service.api.guard import is_local
 from match_service.app import create_app, open_store
 from match_service.errors import MatchError
@@ -159,6 +159,7 @@ def serve(settings: Settings) -> None:
     _select_engine(settings)
     _check_reach(settings)
     _try_store(settings)
+    _try_thumbnails(settings)
     listener = _listen(settings.host, settings.port)
     log.info("Serving the Match API on %s, images in %s.", _url(listener), _store_name(settings))
     processes = settings.decode_processes
@@ -209,6 +210,15 @@ def _try_store(settings: Settings) -> None:
     try:
         Database(settings.data).close()
     except MatchError as error:
+        raise CannotServeError(str(error)) from error
+
+
+def _try_thumbnails(settings: Settings) -> None:
+    if not settings.thumbnails:
+        return
+    try:
+        thumbnails.check(settings.thumbnails)
+    except thumbnails.ThumbnailsError as error:
         raise CannotServeError(str(error)) from error
 
 

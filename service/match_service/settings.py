@@ -76,6 +76,11 @@ class Settings:
     """Requests of one key (without keys: of one address) to one process, as in ``100/minute``."""
     access_log: bool = True
     max_body_bytes: int = 64 * MIB
+    page: bool = True
+    """Whether ``/`` is a page for people."""
+    thumbnails: str = ""
+    """Folder, or address such as ``s3://bucket/prefix``, in which small pictures of what is added
+    are kept; none by default."""
     decode_processes: int = DECODERS
     """Processes that decode images for all workers; 0 decodes in the workers, with no bound on time."""
     decode_seconds: float = 20.0
@@ -108,6 +113,8 @@ class Settings:
             rate_limit=env.rate("MATCH_RATE_LIMIT"),
             access_log=env.flag("MATCH_ACCESS_LOG", default=True),
             max_body_bytes=env.number("MATCH_MAX_BODY_BYTES", 64 * MIB, 1024, 1024 * MIB),
+            page=env.flag("MATCH_PAGE", default=True),
+            thumbnails=env.text("MATCH_THUMBNAILS", ""),
             decode_processes=env.number("MATCH_DECODE_PROCESSES", DECODERS, 0, 1024),
             decode_seconds=float(env.number("MATCH_DECODE_TIMEOUT_SECONDS", 20, 1, 3600)),
             fetch=FetchLimits(

@@ -27,6 +27,7 @@ from typing import Any, Final
 import numpy as np
 
 from match_service import engine
+from match_service.engine.thumbnail import thumbnail
 from match_service.engine.variants import variants
 from match_service.errors import BadImageError, OverloadedError
 from match_service.model import Signature, Views
@@ -43,7 +44,7 @@ READ_SECONDS: Final = 30.0
 _PID: Final = struct.Struct("!q")
 _HEAD: Final = struct.Struct("!qqq")
 _LENGTH: Final = struct.Struct("!q")
-_SIGNATURE, _COMPARE, _VARIANTS = range(3)
+_SIGNATURE, _COMPARE, _VARIANTS, _THUMBNAIL = range(4)
 
 
 class Workshop:
@@ -101,6 +102,11 @@ class Workshop:
         """As ``engine.compare``."""
         head, _ = self._ask(_COMPARE, first, second)
         return float(head["distance"])
+
+    def thumbnail(self, data: bytes, note: str) -> bytes:
+        """As ``engine.thumbnail.thumbnail``."""
+        _, body = self._ask(_THUMBNAIL, data, note.encode())
+        return body
 
     def _ask(self, what: int, first: bytes, second: bytes = b"") -> tuple[dict[str, Any], bytes]:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as job:
@@ -223,6 +229,8 @@ def _work(job: socket.socket) -> None:
     try:
         if what == _COMPARE:
             head["distance"] = engine.compare(*images)
+        elif what == _THUMBNAIL:
+            body = thumbnail(images[0], images[1].decode())
         else:
             found = engine.signature(images[0]) if what == _SIGNATURE else variants(images[0])
             body = np.ascontiguousarray(found, dtype=np.int8).tobytes()

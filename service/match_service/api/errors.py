@@ -46,7 +46,10 @@ def register(app: Flask) -> None:
 
     @app.errorhandler(NotAuthenticatedError)
     def unauthenticated(error: NotAuthenticatedError) -> Response:
-        return fail(401, str(error), method(), {"WWW-Authenticate": 'Bearer, Basic realm="match"'})
+        # A script asks its user by itself; offered Basic, the browser would do so first.
+        scripted = request.headers.get("Sec-Fetch-Mode", "navigate") != "navigate"
+        challenge = "Bearer" if scripted else 'Bearer, Basic realm="match"'
+        return fail(401, str(error), method(), {"WWW-Authenticate": challenge})
 
     @app.errorhandler(NotPermittedError)
     def forbidden(error: NotPermittedError) -> Response:

@@ -23,7 +23,7 @@ def blueprint(matcher: Matcher, fetch: Fetch, *, all_orientations: bool) -> Blue
         return ok("add", [])
 
     def delete() -> Response:
-        matcher.store.delete(Params(request, query=True).filepath())
+        matcher.delete(Params(request, query=True).filepath())
         return ok("delete", [])
 
     def search() -> Response:

@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _append(path: Path, line: str) -> None:
-    """Add ``line`` to the file, readable by its owner alone; ``KeysError`` if it were no file of keys then."""
+    """Add ``line`` to the file, readable by its owner alone; ``KeysError`` if it is no file of keys."""
     from match_service.keys import parse  # noqa: PLC0415
 
     old = path.read_text("utf-8") if path.exists() else ""

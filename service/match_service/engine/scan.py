@@ -71,6 +71,13 @@ def planes(halves: Halves) -> Planes:
     return np.ascontiguousarray(words.view(np.uint64)[:, :, 0].T)
 
 
+def halves_of(columns: Planes) -> Halves:
+    """Rows (n, 102) of word columns (15, n): what ``planes`` was given."""
+    words = np.ascontiguousarray(columns.T).view(np.uint8).reshape(-1, WORDS, 8)
+    sevens = words[:, :, :7].reshape(-1, 3, _PLANE_WORDS * 7)
+    return np.ascontiguousarray(sevens[:, :, :_PLANE]).reshape(-1, HALF_BYTES)
+
+
 def squares(columns: Planes) -> NDArray[np.int16]:
     """||a||^2 of each of the signatures in word columns (15, n)."""
     nonzero = np.bitwise_count(columns[:_PLANE_WORDS]).sum(axis=0, dtype=np.int16)
@@ -169,7 +176,7 @@ class Query:
         for start in range(0, len(own), _CHUNK):
             norms = own[start : start + _CHUNK]
             part = columns[:, start : start + len(norms)]
-            scratch = _Scratch(len(norms))
+            scratch = Scratch(len(norms))
             for question in self._questions:
                 dots = scratch.dots(part, question.words)
                 near = np.flatnonzero(np.abs(dots) >= question.limits[norms])
@@ -182,7 +189,7 @@ class Query:
         parts: list[Hits] = []
         for start in range(0, len(rows), _CHUNK):
             row, number = rows[start : start + _CHUNK], numbers[start : start + _CHUNK]
-            dots = _Scratch(len(row)).dots(table.columns[:, row], self._words[:, number])
+            dots = Scratch(len(row)).dots(table.columns[:, row], self._words[:, number])
             norms = table.squares[row]
             near = np.flatnonzero(np.abs(dots) >= self._limits[number, norms])
             row, number, dots, norms = row[near], number[near], dots[near], norms[near]
@@ -213,7 +220,9 @@ def _halves(signatures: NDArray[np.int8]) -> NDArray[np.int8]:
     return half
 
 
-def _limits(square: int, cutoff: float) -> NDArray[np.int16]:
+def limits_of(square: int, cutoff: float) -> NDArray[np.int16]:
+    """By squared norm of a row: the half dot product with a signature of norm ``square`` below which it is
+    certainly farther than ``cutoff``."""
     norms = np.arange(4 * LENGTH + 1)
     reach = cutoff * (np.sqrt(norms) + np.sqrt(square))
     needed = np.floor((norms + square - reach**2) / 4) - 1
@@ -234,7 +243,7 @@ def _questions(views: Views, cutoff: float) -> list[_Question]:
         asked.update({i, i if negative is None else negative})
         words = planes(pack_halves(row[None, :]))
         square = int(squares(words)[0])
-        questions.append(_Question(words[:, 0], square, _limits(square, cutoff), i, negative))
+        questions.append(_Question(words[:, 0], square, limits_of(square, cutoff), i, negative))
     return questions
 
 
@@ -244,7 +253,7 @@ def _distances(halves: NDArray[np.int16], own: NDArray[np.int16], square: int) -
     return normalise(norms + theirs - 4.0 * halves, norms, theirs)
 
 
-class _Scratch:
+class Scratch:
     """Work space of one chunk, so that a pass allocates nothing."""
 
     def __init__(self, rows: int) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Final, Protocol, TypeAlias
 
 from match_service.model import Match, Record, Views
+from match_service.store.review import Review
 
 Facts: TypeAlias = dict[str, str | int]
 
@@ -17,6 +18,10 @@ class Store(Protocol):
     Methods raise ``StoreUnavailableError`` where the store cannot be reached or cannot
     promise the answer; an acknowledged ``add`` or ``delete`` is durable and seen by every later call.
     """
+
+    @property
+    def review(self) -> Review:
+        """Where duplicates are looked for."""
 
     def add(self, record: Record) -> None:
         """Keep ``record``, replacing whatever its filepath held, in one atomic step."""

@@ -24,6 +24,7 @@ from match_service.store.base import DISTANCE_CUTOFF, Facts
 from match_service.store.documents import complete
 from match_service.store.follower import Follower
 from match_service.store.mirror import MirrorMemory
+from match_service.store.review_elastic import ElasticReview
 
 WINDOW: Final = 10_000
 """Elasticsearch's default ``index.max_result_window``: from + size may not exceed it."""
@@ -48,6 +49,7 @@ class ElasticStore:
         self._index_seen = False
         self._lock = threading.Lock()
         self.follower = Follower(client, alias, memory) if memory is not None and memory.capacity else None
+        self.review = ElasticReview(client, alias, self.follower, self._translated)
 
     @classmethod
     def connect(

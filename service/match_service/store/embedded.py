@@ -17,8 +17,9 @@ from match_service.engine import scan
 from match_service.model import Json, Match, Record, Views
 from match_service.store.base import DISTANCE_CUTOFF, Facts
 from match_service.store.database import Database
-from match_service.store.memory import Found, SignatureTable
+from match_service.store.memory import Found, SignatureTable, Snapshot
 from match_service.store.ranking import rank
+from match_service.store.review_embedded import EmbeddedReview
 from match_service.store.together import Together
 
 KEPT_REMOVALS: Final = 100_000
@@ -35,6 +36,7 @@ class EmbeddedStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._adds = Together(self.add_many)
+        self.review = EmbeddedReview(database, self._snapshot)
         self._reset()
         with database.read() as connection:
             self._catch_up(connection)
@@ -81,10 +83,7 @@ class EmbeddedStore:
     def search(self, views: Views, *, cutoff: float = DISTANCE_CUTOFF) -> list[Match]:
         """All images nearer than ``cutoff`` to any view, by comparing every signature."""
         query = scan.Query(views, cutoff)
-        with self._database.read() as connection:
-            self._catch_up(connection)
-            snapshot = self._table.snapshot()
-        found = snapshot.search(query)
+        found = self._snapshot().search(query)
         with self._database.read() as connection:
             matches = _look_up(connection, found)
             if len(matches) < len(found.sequences):
@@ -115,6 +114,11 @@ class EmbeddedStore:
     def close(self) -> None:
         """Release the file."""
         self._database.close()
+
+    def _snapshot(self) -> Snapshot:
+        with self._database.read() as connection:
+            self._catch_up(connection)
+            return self._table.snapshot()
 
     def _reset(self) -> None:
         self._table = SignatureTable()

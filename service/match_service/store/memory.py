@@ -36,7 +36,7 @@ class _Block:
         self.used = span.stop
 
 
-class _Part(NamedTuple):
+class Lived(NamedTuple):
     rows: scan.Rows
     sequences: Sequences
     alive: NDArray[np.bool_]
@@ -53,13 +53,13 @@ class Found(NamedTuple):
 class Snapshot:
     """The table at one moment; later changes do not show in it."""
 
-    def __init__(self, parts: list[_Part]) -> None:
-        self._parts = parts
+    def __init__(self, parts: list[Lived]) -> None:
+        self.parts = parts
 
     def search(self, query: scan.Query) -> Found:
         """All living rows within the query's cutoff, in no particular order."""
         found = [Found(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.intp))]
-        for part in self._parts:
+        for part in self.parts:
             hits = query.search(part.rows)
             living = part.alive[hits.rows]
             sequences = part.sequences[hits.rows[living]]
@@ -105,7 +105,7 @@ class SignatureTable:
         """The table as it is now; its rows are shared, only the marks of life are copied."""
         return Snapshot(
             [
-                _Part(
+                Lived(
                     block.rows.take(slice(block.used)),
                     block.sequences[: block.used],
                     block.alive[: block.used].copy(),

@@ -214,6 +214,14 @@ class MirrorMemory:
         parts = map(scan_block, numbers) if len(numbers) < 2 else _threads().map(scan_block, numbers)
         return list(dict.fromkeys(itertools.chain.from_iterable(parts)))
 
+    def everything(self, rows: int) -> tuple[list[scan.Rows], Ids]:
+        """The first ``rows`` as they lie here, and a copy of their ids (n, 24)."""
+        sizes = [min(BLOCK_ROWS, rows - start) for start in range(0, rows, BLOCK_ROWS)]
+        blocks = list(zip(self._blocks, sizes, strict=False))
+        parts = [block.rows.take(slice(size)) for block, size in blocks]
+        none = np.zeros((0, ID_BYTES), np.uint8)
+        return parts, np.concatenate([none, *(block.ids[:size] for block, size in blocks)])
+
     def close(self) -> None:
         """Give the memory back once nobody looks at it any more."""
         os.close(self._file)
@@ -240,6 +248,10 @@ class MirrorView:
     def valid(self) -> bool:
         """Whether it is still that moment's index."""
         return self.memory.generation == self.generation
+
+    def everything(self) -> tuple[list[scan.Rows], Ids]:
+        """All rows as they lie in the memory, and their ids (n, 32); the last row of an id counts."""
+        return self.memory.everything(self.rows)
 
     def search(self, query: scan.Query) -> list[str]:
         """Ids of the images within the query's cutoff; images may since be gone or changed."""

@@ -1,0 +1,4 @@
+// Reviewing groups of images that look alike.
+
+export function shown() {}
+export function start() {}
