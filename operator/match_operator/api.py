@@ -84,6 +84,14 @@ class NodeSet:
 
 
 @dataclass(frozen=True, slots=True)
+class Volumes:
+    """spec.elasticsearch.volumes: Retain or Delete."""
+
+    on_scale_down: str
+    on_delete: str
+
+
+@dataclass(frozen=True, slots=True)
 class Autoscaling:
     """spec.api.autoscaling"""
 
@@ -127,6 +135,9 @@ class MatchCluster:
     paused: bool
     index: Index
     node_sets: tuple[NodeSet, ...]
+    volumes: Volumes
+    max_unavailable: int
+    """Elasticsearch nodes that a rolling change may have away at once."""
     api: Api
     resolved: Resolved
     annotation: str
@@ -161,6 +172,8 @@ def from_body(body: Mapping[str, Any], config: Config) -> MatchCluster:
         paused=spec["paused"],
         index=Index(index["name"], index["shards"], index["replicas"], index["refreshInterval"]),
         node_sets=tuple(_node_set(n) for n in elasticsearch.get("nodeSets") or [DEFAULT_NODE_SET]),
+        volumes=Volumes(elasticsearch["volumes"]["onScaleDown"], elasticsearch["volumes"]["onDelete"]),
+        max_unavailable=elasticsearch["update"]["maxUnavailable"],
         api=_api(api),
         resolved=resolve(elasticsearch["version"], elasticsearch["image"], api["image"], annotation, config),
         annotation=annotation,

@@ -63,6 +63,16 @@ def node(cluster: str, node_set_name: str, ordinal: int) -> str:
     return f"{node_set(cluster, node_set_name)}-{ordinal}"
 
 
+def ordinal(node_name: str) -> int:
+    """Which pod of its StatefulSet a node is."""
+    return int(node_name.rpartition("-")[2])
+
+
+def volume(node_name: str) -> str:
+    """PersistentVolumeClaim of a node."""
+    return f"{DATA_VOLUME}-{node_name}"
+
+
 def elasticsearch_http(cluster: str) -> str:
     """Service of Elasticsearch's HTTP API."""
     return f"{cluster}-es-http"

@@ -1,10 +1,13 @@
 import copy
+import hashlib
+import json
 
 import pytest
 import yaml
 
 import world
 from match_operator import names
+from match_operator.config import Config
 from match_operator.errors import InvalidSpecError
 
 
@@ -109,3 +112,30 @@ def test_budgets_let_a_drain_take_one_pod_and_any_broken_one():
     for budget in of_kind(world.objects(world.cluster()), "PodDisruptionBudget"):
         assert budget["spec"]["maxUnavailable"] == 1
         assert budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+
+
+def pod_templates(cluster):
+    return {
+        i["metadata"]["name"]: i["spec"]["template"]
+        for i in world.objects(cluster)
+        if i["kind"] in ("StatefulSet", "Deployment")
+    }
+
+
+@pytest.mark.parametrize(
+    "newer",
+    [
+        Config(elasticsearch_version="9.9.9", elasticsearch_image="other:{version}", api_image="other:2"),
+        Config(watch_namespaces=("a",), resync_seconds=5, workers=1, log_format="json"),
+    ],
+    ids=["other defaults", "other settings"],
+)
+def test_another_operator_restarts_nothing(newer):
+    kept = {names.RESOLVED_ANNOTATION: world.cluster().resolved.annotation}
+    assert pod_templates(world.cluster(config=newer, annotations=kept)) == pod_templates(world.cluster())
+
+
+def test_pods_are_made_as_every_operator_before_made_them():
+    """A new digest here means that the release restarts every cluster there is: say so in CHANGELOG.md."""
+    text = json.dumps(pod_templates(world.cluster()), sort_keys=True)
+    assert hashlib.sha256(text.encode()).hexdigest()[:16] == "460224109c42f3e7"
