@@ -49,9 +49,13 @@ def settings(cluster: MatchCluster, node_set: NodeSet) -> Json:
 
     ``${NAME}`` is filled in from the pod's environment by Elasticsearch.
     """
+    zones: Json = {"node.attr.zone": node_set.zone} if node_set.zone else {}
+    if any(other.zone for other in cluster.node_sets):
+        zones["cluster.routing.allocation.awareness.attributes"] = "zone"
     return {
         "node.store.allow_mmap": False,
         **node_set.config,
+        **zones,
         "cluster.name": cluster.name,
         "node.name": "${POD_NAME}",
         "node.roles": list(node_set.roles),
@@ -136,7 +140,10 @@ def _pod_template(cluster: MatchCluster, node_set: NodeSet) -> Json:
     template = {
         "metadata": {
             "labels": _labels(cluster, node_set),
-            "annotations": {names.CONFIG_ANNOTATION: hashlib.sha256(config.encode()).hexdigest()[:16]},
+            "annotations": {
+                names.CONFIG_ANNOTATION: hashlib.sha256(config.encode()).hexdigest()[:16],
+                **pod.restarted(cluster.resolved.restarted_elasticsearch),
+            },
         },
         "spec": {
             "automountServiceAccountToken": False,
@@ -144,6 +151,7 @@ def _pod_template(cluster: MatchCluster, node_set: NodeSet) -> Json:
             "terminationGracePeriodSeconds": 120,
             "securityContext": pod.restricted_pod(),
             "affinity": pod.spread(cluster.name, names.ELASTICSEARCH),
+            **({"nodeSelector": {names.ZONE_LABEL: node_set.zone}} if node_set.zone else {}),
             "containers": [_container(cluster, node_set)],
             "volumes": [
                 {"name": "config", "configMap": {"name": names.node_set(cluster.name, node_set.name)}},

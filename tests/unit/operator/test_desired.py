@@ -139,3 +139,33 @@ def test_pods_are_made_as_every_operator_before_made_them():
     """A new digest here means that the release restarts every cluster there is: say so in CHANGELOG.md."""
     text = json.dumps(pod_templates(world.cluster()), sort_keys=True)
     assert hashlib.sha256(text.encode()).hexdigest()[:16] == "460224109c42f3e7"
+
+
+def test_a_restart_that_was_asked_for_changes_only_the_pods_it_means():
+    before = pod_templates(world.cluster())
+    for annotation, meant in (
+        (names.RESTART_ELASTICSEARCH_ANNOTATION, "photos-es-default"),
+        (names.RESTART_API_ANNOTATION, "photos-api"),
+    ):
+        after = pod_templates(world.cluster(annotations={annotation: "2026-01-01"}))
+        assert [name for name in after if after[name] != before[name]] == [meant]
+
+
+def test_a_restart_stays_done_when_the_annotation_that_asked_goes():
+    asked = world.cluster(annotations={names.RESTART_API_ANNOTATION: "now"})
+    kept = {names.RESOLVED_ANNOTATION: asked.resolved.annotation}
+    assert pod_templates(world.cluster(annotations=kept)) == pod_templates(asked)
+    again = world.cluster(annotations=kept | {names.RESTART_API_ANNOTATION: "later"})
+    assert pod_templates(again) != pod_templates(asked)
+
+
+def test_node_sets_in_zones_keep_copies_of_a_shard_apart():
+    zones = world.node_sets(*((z, {"count": 1, "zone": f"eu-{z}"}) for z in "abc"))
+    objects = world.objects(world.cluster(zones))
+    for zone, config in zip("abc", of_kind(objects, "ConfigMap"), strict=True):
+        settings = yaml.safe_load(config["data"][names.CONFIG_KEY])
+        assert settings["node.attr.zone"] == f"eu-{zone}"
+        assert settings["cluster.routing.allocation.awareness.attributes"] == "zone"
+    for zone, node_set in zip("abc", of_kind(objects, "StatefulSet"), strict=True):
+        selector = node_set["spec"]["template"]["spec"]["nodeSelector"]
+        assert selector == {"topology.kubernetes.io/zone": f"eu-{zone}"}
