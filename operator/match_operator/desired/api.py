@@ -71,8 +71,10 @@ def autoscaler(cluster: MatchCluster) -> Json:
 
 
 def _pod_template(cluster: MatchCluster) -> Json:
+    restarted = pod.restarted(cluster.resolved.restarted_api)
+    annotations: Json = {"annotations": restarted} if restarted else {}
     template = {
-        "metadata": {"labels": names.labels(cluster.name, names.API)},
+        "metadata": {"labels": names.labels(cluster.name, names.API)} | annotations,
         "spec": {
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
