@@ -6,6 +6,7 @@ import { announce, byId, counted, el, showError, visible } from "./dom.js";
 import { grid } from "./grid.js";
 import { shortName } from "./picture.js";
 import { confirmAndDelete } from "./remove.js";
+import { similar } from "./search.js";
 
 const PAGE = 20;
 const POLL_MS = 700;
@@ -84,7 +85,7 @@ function group(images) {
   const rest = el("button", { type: "button", className: "danger" }, "Delete the others…");
   const list = grid(images, {
     label: "Images of this group",
-    open: (index, opener) => compareRows(list.rows, index, { query: { filepath: kept() }, opener }),
+    open: (index, opener) => compareRows(list.rows, index, { query: { filepath: kept() }, opener, similar }),
     changed: () => renew(),
   });
   const marks = new Map();
