@@ -22,6 +22,8 @@ from match_service.store.base import DISTANCE_CUTOFF, Store
 from match_service.store.elastic import ElasticStore
 from match_service.store.embedded import EmbeddedStore
 from match_service.store.mirror import MirrorMemory
+from match_service.store.pictured import PicturedStore
+from match_service.thumbnails import Folder
 
 _aliases = (f"store-test-{number}" for number in itertools.count())
 
@@ -51,9 +53,14 @@ def open_mirrored(_: Path) -> Store:
     return store
 
 
+def open_pictured(folder: Path) -> Store:
+    return PicturedStore(open_embedded(folder), Folder(folder / "thumbnails"))
+
+
 @pytest.fixture(
     params=[
         pytest.param(open_embedded, id="embedded"),
+        pytest.param(open_pictured, id="with thumbnails"),
         pytest.param(open_elastic, id="elastic by words", marks=pytest.mark.elastic),
         pytest.param(open_mirrored, id="elastic", marks=pytest.mark.elastic),
     ]
