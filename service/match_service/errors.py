@@ -32,6 +32,14 @@ class StoreUnavailableError(MatchError):
     """The store cannot be reached or cannot promise its answer; trying again later may help."""
 
 
+class MissingError(MatchError):
+    """What was asked for is not there."""
+
+
+class ConflictError(MatchError):
+    """What is there already forbids what was asked for."""
+
+
 class NotAuthenticatedError(MatchError):
     """The request brings no key that is known."""
 

@@ -28,6 +28,7 @@ from match_service.api.guard import is_local
 from match_service.app import create_app, open_store
 from match_service.errors import MatchError
 from match_service.keys import KeyFile, KeysError
+from match_service.metrics import forget
 from match_service.settings import Settings
 from match_service.store.bound import mirror_bytes
 from match_service.store.database import Database
@@ -140,6 +141,7 @@ class _Application(BaseApplication):  # type: ignore[misc]
             "control_socket_disable": True,
             "loglevel": "warning",
             "proc_name": "match-service",
+            "child_exit": lambda _, worker: forget(worker.pid),
         }
         for name, value in options.items():
             self.cfg.set(name, value)

@@ -35,6 +35,10 @@ def test_a_url_that_leads_inside_is_refused_in_a_sentence(tried: Any, url: str) 
     assert sentence.startswith(("The URL", "The image is empty"))
 
 
+def test_none_of_them_is_fetched_in_a_batch_either(tried: Any) -> None:
+    assert tried["batch"] == dict.fromkeys(ssrf.REFUSED, "fail")
+
+
 @pytest.mark.parametrize("url", ssrf.ALLOWED)
 def test_a_url_on_the_internet_is_fetched(tried: Any, url: str) -> None:
     assert tried["answers"][url] == [[200]]

@@ -49,15 +49,16 @@ class Browser:
         self.driver = driver
         driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WATCH})
 
-    def open(self, url: str, width: int = 1280, height: int = 900, scheme: str = "light") -> None:
-        """Load ``url`` anew in a window of that size, with that ``prefers-color-scheme`` and no motion."""
+    def open(self, url: str, *, scheme: str = "light", motion: str = "reduce", **size: int) -> None:
+        """Load ``url`` anew, in a window of ``width`` and ``height``, as people with these preferences."""
+        width, height = size.get("width", 1280), size.get("height", 900)
         command = self.driver.execute_cdp_cmd
         mobile = width < 600
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile}
         command("Emulation.setDeviceMetricsOverride", metrics)
         features = [
             {"name": "prefers-color-scheme", "value": scheme},
-            {"name": "prefers-reduced-motion", "value": "reduce"},
+            {"name": "prefers-reduced-motion", "value": motion},
         ]
         command("Emulation.setEmulatedMedia", {"features": features})
         self.driver.get("about:blank")

@@ -218,7 +218,15 @@ def main() -> None:
         for url in (*REFUSED, *ALLOWED, *REBINDING * 4):
             answer = service.form("POST", "/search", {"url": url})
             answers.setdefault(url, []).append([answer.status, *answer.json["error"]])
-    json.dump({"answers": answers, "reached": sorted(web.reached)}, sys.stdout)
+        batch: dict[str, str] = {}
+        for start in range(0, len(REFUSED), 100):
+            part = dict(enumerate(REFUSED[start : start + 100]))
+            fields = {f"filepaths[{n}]": url for n, url in part.items()} | {
+                f"urls[{n}]": url for n, url in part.items()
+            }
+            rows = service.form("POST", "/add", fields).json["result"]
+            batch |= {part[n]: row["status"] for n, row in enumerate(rows)}
+    json.dump({"answers": answers, "batch": batch, "reached": sorted(web.reached)}, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -1,70 +1,62 @@
 """``/duplicates``: start, follow, read and cancel a search for duplicates in the whole collection."""
 
-import re
 from typing import Any, Final
 
 from flask import Blueprint, Response, request
 
+from match_service.api import endpoints
+from match_service.api.describe import Endpoint
 from match_service.api.params import Params
 from match_service.api.replies import ok
 from match_service.duplicates import Duplicates
-from match_service.errors import BadRequestError
 from match_service.store.review import Job
 
 DEFAULT_SCORE: Final = 80.0
-LEAST_SCORE: Final = 55.0
-MAX_LIMIT: Final = 1000
-MAX_OFFSET: Final = 10**9
-
-_NUMBER: Final = re.compile(r"[0-9]{1,3}(\.[0-9]{1,9})?")
 
 
 def blueprint(duplicates: Duplicates) -> Blueprint:
     """The routes over ``duplicates``."""
     api = Blueprint("duplicates", __name__)
 
-    def start() -> Response:
-        params = Params(request)
-        every = params.flag("all_orientations", default=False)
-        return ok("duplicates", [_told(duplicates.start(_score(params), all_orientations=every))])
+    def asked(endpoint: Endpoint) -> dict[str, Any]:
+        return endpoint.read(Params(request, query=endpoint.query), _no_fetch)
 
-    def show() -> Response:
-        params = Params(request, query=True)
-        offset = params.count("offset", default=0, most=MAX_OFFSET)
-        limit = params.count("limit", default=20, most=MAX_LIMIT)
-        job = duplicates.job()
-        if job is None:
-            return ok("duplicates", [])
-        return ok("duplicates", [{**_told(job), "groups": duplicates.page(job, offset, limit)}])
+    def start() -> Response:
+        values = asked(endpoints.START_DUPLICATES)
+        score = DEFAULT_SCORE if values["min_score"] is None else values["min_score"]
+        return ok("duplicates", [told(duplicates.start(score, all_orientations=values["all_orientations"]))])
 
     def cancel() -> Response:
         job = duplicates.cancel()
-        return ok("duplicates", [] if job is None else [_told(job)])
+        return ok("duplicates", [] if job is None else [told(job)])
 
-    api.add_url_rule("/duplicates", "start_duplicates", start, methods=["POST"])
-    api.add_url_rule("/duplicates", "cancel_duplicates", cancel, methods=["DELETE"])
-    api.add_url_rule("/duplicates", "duplicates", show, methods=["GET"])
+    def show() -> Response:
+        values = asked(endpoints.DUPLICATES)
+        job = duplicates.job()
+        if job is None:
+            return ok("duplicates", [])
+        page = duplicates.page(job, values["offset"], values["limit"])
+        return ok("duplicates", [{**told(job), "groups": page}])
+
+    views = ((endpoints.START_DUPLICATES, start), (endpoints.CANCEL_DUPLICATES, cancel))
+    for endpoint, view in (*views, (endpoints.DUPLICATES, show)):
+        api.add_url_rule(endpoint.path, endpoint.name, view, methods=[*endpoint.methods])
     return api
 
 
-def _score(params: Params) -> float:
-    text = params.text("min_score")
-    if text is None:
-        return DEFAULT_SCORE
-    if not _NUMBER.fullmatch(text) or not LEAST_SCORE <= float(text) <= 100:
-        raise BadRequestError(f"min_score must be a number from {LEAST_SCORE:.0f} to 100.")
-    return float(text)
-
-
-def _told(job: Job) -> dict[str, Any]:
-    told = job.told()
+def told(job: Job) -> dict[str, Any]:
+    """The job as the API gives it."""
     return {
-        "state": told.state,
-        "progress": told.progress,
-        "images": told.images,
-        "count": told.groups,
-        "min_score": told.min_score,
-        "all_orientations": told.all_orientations,
-        "started": told.started,
-        "error": told.error,
+        "state": job.told().state,
+        "progress": job.progress,
+        "images": job.images,
+        "count": job.groups,
+        "min_score": job.min_score,
+        "all_orientations": job.all_orientations,
+        "started": job.started,
+        "error": job.told().error,
     }
+
+
+def _no_fetch(_url: str) -> bytes:
+    raise AssertionError

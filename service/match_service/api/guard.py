@@ -25,6 +25,7 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 
 from match_service.errors import NotAuthenticatedError, NotPermittedError, RateLimitedError
 from match_service.keys import Key, KeyFile
+from match_service.metrics import ENDPOINT, IN_FLIGHT, REQUESTS
 from match_service.settings import Settings
 
 REQUEST_ID: Final = "X-Request-Id"
@@ -54,12 +55,18 @@ class Guard:
         app.before_request(self._begin)
         app.before_request(self._check)
         app.after_request(self._end)
+        app.teardown_request(self._gone)
 
     def _begin(self) -> None:
         g.began = time.perf_counter()
         given = request.headers.get(REQUEST_ID, "")
         g.request_id = given if _ID.fullmatch(given) else uuid.uuid4().hex
         g.key = None
+        ENDPOINT.set(endpoint() or "none")
+        IN_FLIGHT.inc()
+
+    def _gone(self, _: BaseException | None) -> None:
+        IN_FLIGHT.dec()
 
     def _check(self) -> None:
         if request.url_rule is None:
@@ -101,6 +108,8 @@ class Guard:
 
     def _end(self, response: Response) -> Response:
         response.headers[REQUEST_ID] = g.request_id
+        seconds = time.perf_counter() - g.began
+        REQUESTS.labels(ENDPOINT.get(), str(response.status_code)).observe(seconds)
         if self._log and endpoint() not in _PROBES:
             access.info("%s", json.dumps(_line(response)))
         return response

@@ -30,7 +30,7 @@ GARBAGE_ROWS: Final = 100_000
 """... if there are more than these."""
 MANAGE_SECONDS: Final = 60
 KEEP_ALIVE: Final = "2m"
-SIGNATURE: Final = ["signature"]
+SIGNATURE: Final = {"includes": ["signature"]}
 
 Hit = dict[str, Any]
 log = logging.getLogger("match_service")

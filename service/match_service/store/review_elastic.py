@@ -94,15 +94,17 @@ class ElasticReview:
         """Make ``job`` the last one, unless another still runs."""
         with self._translated():
             self._make_index()
+            # A write waits for the shard of an index just made, where a read would fail: so it comes first.
+            place: dict[str, Any] = {"op_type": "create"}
             while True:
-                last, place = self._last()
-                if last is not None and last.lives:
-                    return last
                 try:
-                    self._write(job, place or {"op_type": "create"})
+                    self._write(job, place)
                 except elasticsearch.ConflictError:
-                    continue
-                return job
+                    last, place = self._last()
+                    if last is not None and last.lives:
+                        return last
+                else:
+                    return job
 
     def update(self, job: Job) -> bool:
         """Replace the job of this id by its new state."""
@@ -193,8 +195,6 @@ class ElasticReview:
         except elasticsearch.BadRequestError as error:
             if error.error != "resource_already_exists_exception":
                 raise
-            # Another replica may have made it just now, and reading it fails until its shard has started.
-            self._client.cluster.health(index=self._index, wait_for_status="yellow", timeout="30s")
 
     def _last(self) -> tuple[Job | None, dict[str, Any]]:
         """The last job, and what a write must say so that nobody else's is overwritten."""

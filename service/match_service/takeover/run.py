@@ -107,8 +107,11 @@ class _Work:
             met += 1
             if self._is_news(each, newest):
                 records.append(each.record)
-        self.store.add_many(self._named(records))
-        new = sum(self.seen.add(record.filepath) for record in records)
+        refused = self.store.add_many(self._named(records))
+        self.outcome.failed += refused.items()
+        kept = [record for record in records if self.prefix + record.filepath not in refused]
+        new = sum(self.seen.add(record.filepath) for record in kept)
+        met -= len(records) - len(kept)
         self.outcome.added += new
         self.older += met - new
         # An older document is as much behind us as one that was taken over earlier.

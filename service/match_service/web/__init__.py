@@ -40,6 +40,8 @@ HEADERS: Final[Mapping[str, str]] = {
     # Asked for each time and answered with 304: a new version of the service never meets an old script.
     "Cache-Control": "no-cache",
 }
+SCOPES: Final[Mapping[str, str | None]] = {"page": None, "file": None}
+"""Keys that the page needs: none, since it holds nothing of the collection; what it asks for is guarded."""
 INDEX: Final = "index.html"
 TYPES: Final = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 

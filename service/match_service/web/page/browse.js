@@ -5,9 +5,11 @@ import { compareRows } from "./compare.js";
 import { announce, byId, counted, el, showError } from "./dom.js";
 import { filterValue, onFilter } from "./filter.js";
 import { grid } from "./grid.js";
+import { similar } from "./search.js";
 
 const PAGE = 48;
-let offset = 0;
+let starts = [""]; // what each page so far comes after; the last is the page shown
+let next = "";
 let turn = 0;
 
 async function load() {
@@ -16,9 +18,9 @@ async function load() {
   showError("browse-error", null);
   results.setAttribute("aria-busy", "true");
   try {
-    const query = { offset, limit: PAGE + 1, ...filterValue("browse") };
-    const [total, names] = await Promise.all([count(), call("GET", "list", { query })]);
-    if (mine === turn) present(total, names);
+    const query = { limit: PAGE + 1, after: starts.at(-1), filter: filterValue("browse"), details: "true" };
+    const [total, rows] = await Promise.all([count(), call("GET", "list", { query })]);
+    if (mine === turn) present(total, rows);
   } catch (error) {
     if (mine !== turn) return;
     results.replaceChildren();
@@ -29,40 +31,42 @@ async function load() {
   }
 }
 
-function present(total, names) {
-  if (!names.length && offset) {
-    offset = Math.max(0, offset - PAGE);
+function present(total, found) {
+  if (!found.length && starts.length > 1) {
+    starts.pop();
     load();
     return;
   }
-  const rows = names.slice(0, PAGE).map((filepath) => ({ filepath }));
+  const rows = found.slice(0, PAGE);
+  next = found.length > PAGE ? rows.at(-1).filepath : "";
   byId("browse-count").textContent = total ? `${counted(total)} in the collection` : "";
-  byId("pager").hidden = !offset && names.length <= PAGE;
-  byId("page-back").disabled = !offset;
-  byId("page-on").disabled = names.length <= PAGE;
+  byId("pager").hidden = starts.length === 1 && !next;
+  byId("page-back").disabled = starts.length === 1;
+  byId("page-on").disabled = !next;
+  byId("page-where").textContent = `Page ${starts.length.toLocaleString()}`;
   if (!rows.length) {
-    byId("browse-results").replaceChildren(el("div", { className: "state" }, el("p", {}, "There are no images yet."),
-      el("p", {}, el("a", { href: "#search" }, "Choose one and add it"))));
+    byId("browse-results").replaceChildren(empty(total));
     return;
   }
-  const first = (offset + 1).toLocaleString();
-  const last = (offset + rows.length).toLocaleString();
-  byId("page-where").textContent = `${first}–${last}`;
   const list = grid(rows, {
-    label: `Images ${first} to ${last}`,
-    open: (index, opener) => compareRows(list.rows, index, { opener }),
+    label: "Images",
+    open: (index, opener) => compareRows(list.rows, index, { opener, similar }),
     changed: (left) => { if (!left.length) load(); },
   });
   byId("browse-results").replaceChildren(list);
 }
 
-function turnPage(by) {
-  offset = Math.max(0, offset + by * PAGE);
-  load().then(() => {
-    announce(byId("page-where").textContent);
-    scrollTo(0, 0);
-    document.querySelector("#browse-results .card-open")?.focus();
-  });
+function empty(total) {
+  if (total) return el("div", { className: "state" }, el("p", {}, "No image’s metadata passes the filter."));
+  return el("div", { className: "state" }, el("p", {}, "There are no images yet."),
+    el("p", {}, el("a", { href: "#search" }, "Choose one and add it")));
+}
+
+async function show() {
+  await load();
+  announce(byId("page-where").textContent);
+  scrollTo(0, 0);
+  document.querySelector("#browse-results .card-open")?.focus();
 }
 
 export function shown() {
@@ -70,7 +74,7 @@ export function shown() {
 }
 
 export function start() {
-  byId("page-back").addEventListener("click", () => turnPage(-1));
-  byId("page-on").addEventListener("click", () => turnPage(1));
-  onFilter("browse", () => { offset = 0; load(); });
+  byId("page-back").addEventListener("click", () => { starts.pop(); show(); });
+  byId("page-on").addEventListener("click", () => { starts.push(next); show(); });
+  onFilter("browse", () => { starts = [""]; load(); });
 }

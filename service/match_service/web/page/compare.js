@@ -13,9 +13,12 @@ let state = null;
 let timer = 0;
 let turn = 0;
 
-/** Look at `rows[index]` beside `query`, {blob}, {url} or {filepath}; alone where there is none. */
-export function compareRows(rows, index, { query = null, opener }) {
-  state = { rows: [...rows], index, query, opener };
+/**
+ * Look at `rows[index]` beside `query`, {blob}, {url} or {filepath}; alone where there is none.
+ * `similar(filepath)` is called when somebody wants to see what else is like it.
+ */
+export function compareRows(rows, index, { query = null, opener, similar = null }) {
+  state = { rows: [...rows], index, query, opener, similar };
   byId("compare").showModal();
   show();
 }
@@ -31,6 +34,7 @@ function show() {
   byId("compare-back").disabled = state.index === 0;
   byId("compare-on").disabled = state.index >= state.rows.length - 1;
   const address = webAddress(row.filepath);
+  byId("compare-similar").hidden = !state.similar;
   byId("compare-open").hidden = !address;
   if (address) byId("compare-open").href = address;
   else byId("compare-open").removeAttribute("href");
@@ -194,6 +198,12 @@ export function start() {
   byId("compare-back").addEventListener("click", () => move(-1));
   byId("compare-on").addEventListener("click", () => move(1));
   byId("compare-delete").addEventListener("click", remove);
+  byId("compare-similar").addEventListener("click", () => {
+    const { rows, index, similar } = state;
+    state.opener = null;
+    dialog.close();
+    similar(rows[index].filepath);
+  });
   const wipe = byId("wipe");
   wipe.addEventListener("input", () => byId("stage").style.setProperty("--wipe", `${wipe.value}%`));
 }

@@ -14,6 +14,7 @@ export function parse(name) {
 
 /** The name in words for a reader; empty for the image as it is. */
 export function words(name) {
+  if (name === "guessed") return "cropped, turned or framed";
   const { mirrored, inverted, degrees } = parse(name);
   const said = [];
   if (mirrored) said.push("mirrored");

@@ -1,19 +1,22 @@
 // Searching: an image or its address in, a grid of matches out.
 
-import { call, count, envelope } from "./api.js";
+import { call, count } from "./api.js";
 import { openAdd } from "./add.js";
 import { compareRows } from "./compare.js";
 import { announce, byId, counted, el, showError, visible } from "./dom.js";
 import { filterValue, onFilter } from "./filter.js";
 import { scoreText } from "./grid.js";
 import { pages } from "./pages.js";
+import { picture, shortName } from "./picture.js";
+import { go } from "./views.js";
 
 const PAGE = 60;
+const MOST = 1000;
 let query = null;
 let running = null;
 let previewUrl = "";
 
-/** Search for `{blob}` or `{url}`. */
+/** Search for `{blob}`, `{url}`, or what is stored as `{filepath}`. */
 export function searchFor(given) {
   query = given;
   preview();
@@ -24,9 +27,11 @@ export function searchFor(given) {
 function options() {
   return {
     all_orientations: String(byId("orientations").checked),
-    thorough: String(byId("thorough").checked),
+    thorough: query.filepath === undefined ? String(byId("thorough").checked) : "",
     min_score: byId("min-score").value,
-    ...filterValue("search"),
+    filter: filterValue("search"),
+    limit: MOST,
+    details: "true",
   };
 }
 
@@ -39,9 +44,8 @@ async function run() {
   results.setAttribute("aria-busy", "true");
   results.replaceChildren(el("p", { className: "state working" }, "Searching…"));
   try {
-    const form = { ...options(), ...(query.blob ? { image: query.blob } : { url: query.url }) };
-    const answer = await envelope("POST", "search", { form, signal: mine.signal });
-    await present(answer.result.filter((row) => row.score >= Number(byId("min-score").value)));
+    const form = { ...options(), image: query.blob, url: query.url, filepath: query.filepath };
+    await present(await call("POST", "search", { form, signal: mine.signal }));
   } catch (error) {
     if (error.name === "AbortError") return;
     results.replaceChildren();
@@ -53,22 +57,24 @@ async function run() {
 
 async function present(rows) {
   const results = byId("search-results");
-  byId("keep").hidden = false;
+  byId("keep").hidden = query.filepath !== undefined;
   byId("again").hidden = false;
   if (!rows.length) {
     const total = await count().catch(() => null);
-    const sentence = total === 0 ? "The collection is empty: there is nothing to find yet." : "No image here looks like it.";
+    const narrowed = filterValue("search") ? " that passes the filter" : "";
+    const sentence = total === 0 ? "The collection is empty: there is nothing to find yet." : `No image here looks like it${narrowed}.`;
     results.replaceChildren(el("div", { className: "state" }, el("p", {}, sentence),
-      el("p", { className: "note" }, total ? `All ${counted(total)} were compared. Options can make the search wider.` : "Add this image to begin.")));
+      el("p", { className: "note" }, total ? "Options can make the search wider." : "Add this image to begin.")));
     announce(sentence);
     return;
   }
   const title = el("h2", { id: "found", tabIndex: -1 });
-  const name = (left) => { title.textContent = left.length ? counted(left.length, "match", "matches") : "All matches were deleted."; };
+  const most = rows.length === MOST ? "The best " : "";
+  const name = (left) => { title.textContent = left.length ? most + counted(left.length, "match", "matches") : "All matches were deleted."; };
   name(rows);
   results.replaceChildren(title, pages(rows, PAGE, {
     label: "Matches",
-    open: (list, index, opener) => compareRows(list, index, { query, opener }),
+    open: (list, index, opener) => compareRows(list, index, { query, opener, similar }),
     changed: name,
   }));
   announce(`${counted(rows.length, "match", "matches")}, the best with a score of ${scoreText(rows[0].score)}.`);
@@ -84,12 +90,18 @@ function preview() {
     image.onerror = () => place.replaceChildren(el("span", { className: "placeholder" }, visible(query.blob.name || "Your image")));
     place.replaceChildren(image);
   } else {
-    place.replaceChildren(el("span", { className: "placeholder" }, visible(query.url)));
+    place.replaceChildren(query.url ? el("span", { className: "placeholder" }, visible(query.url)) : picture(query.filepath));
   }
   byId("drop").classList.add("has-image");
-  byId("drop-title").textContent = query.blob ? "Your image" : "Fetched by the service, not by your browser";
+  byId("drop-title").textContent = query.blob ? "Your image" : query.url ? "Fetched by the service, not by your browser" : `Like ${shortName(query.filepath)}`;
   byId("choose").textContent = "Choose another";
   byId("choose").classList.remove("primary");
+}
+
+/** Show what is like a stored image. */
+export function similar(filepath) {
+  go("search");
+  return searchFor({ filepath });
 }
 
 /** Wire the options; they search again by themselves. */
