@@ -12,7 +12,8 @@ from pykube.http import HTTPClient
 from pykube.objects import Deployment, NamespacedAPIObject, Pod, StatefulSet
 from pykube.query import all_
 
-from match_operator import names, observed
+from match_operator import commands, names, observed
+from match_operator.errors import InvalidSpecError
 
 Json = dict[str, Any]
 
@@ -29,10 +30,16 @@ def main(arguments: list[str] | None = None) -> None:
     """Entry point; exits with 1 when a cluster asked for is missing or not ready."""
     options = _parser().parse_args(arguments)
     try:
+        if options.command in commands.OFFLINE:
+            sys.exit(options.run(options, None))
         found = options.kubeconfig
         config = KubeConfig.from_file(found) if found else KubeConfig.from_env()
         api = HTTPClient(config, timeout=30)
+        if options.command != "status":
+            sys.exit(options.run(options, api))
         clusters = _clusters(api, options)
+    except InvalidSpecError as error:
+        sys.exit(f"matchctl: {error}")
     except (KubernetesError, requests.RequestException, OSError) as error:
         sys.exit(f"matchctl: the cluster cannot be asked: {error}")
     if not clusters:
@@ -104,10 +111,11 @@ def _condition(cluster: Json, kind: str) -> Json:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="matchctl", description="Look at MatchClusters.")
     parser.add_argument("--kubeconfig", help="default: $KUBECONFIG, then ~/.kube/config")
-    commands = parser.add_subparsers(required=True)
-    status = commands.add_parser("status", help="show what a MatchCluster is made of and waits for")
+    subparsers = parser.add_subparsers(required=True, dest="command")
+    status = subparsers.add_parser("status", help="show what a MatchCluster is made of and waits for")
     status.add_argument("name", nargs="?", help="default: all")
     status.add_argument("-n", "--namespace", help="default: all namespaces")
+    commands.add_parsers(subparsers)
     return parser
 
 
