@@ -13,7 +13,8 @@ from pykube.http import HTTPClient
 from pykube.objects import Deployment, NamespacedAPIObject, Pod, StatefulSet
 from pykube.query import all_
 
-from match_operator import names, observed, size
+from match_operator import commands, names, observed, size
+from match_operator.errors import InvalidSpecError
 
 Json = dict[str, Any]
 
@@ -33,10 +34,16 @@ def main(arguments: list[str] | None = None) -> None:
         _size(options)
         return
     try:
+        if options.command in commands.OFFLINE:
+            sys.exit(options.run(options, None))
         found = options.kubeconfig
         config = KubeConfig.from_file(found) if found else KubeConfig.from_env()
         api = HTTPClient(config, timeout=30)
+        if options.command != "status":
+            sys.exit(options.run(options, api))
         clusters = _clusters(api, options)
+    except InvalidSpecError as error:
+        sys.exit(f"matchctl: {error}")
     except (KubernetesError, requests.RequestException, OSError) as error:
         sys.exit(f"matchctl: the cluster cannot be asked: {error}")
     if not clusters:
@@ -129,11 +136,12 @@ def _condition(cluster: Json, kind: str) -> Json:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="matchctl", description="Look at MatchClusters, and size them.")
     parser.add_argument("--kubeconfig", help="default: $KUBECONFIG, then ~/.kube/config")
-    commands = parser.add_subparsers(required=True, dest="command")
-    status = commands.add_parser("status", help="show what a MatchCluster is made of and waits for")
+    subparsers = parser.add_subparsers(required=True, dest="command")
+    status = subparsers.add_parser("status", help="show what a MatchCluster is made of and waits for")
     status.add_argument("name", nargs="?", help="default: all")
     status.add_argument("-n", "--namespace", help="default: all namespaces")
-    plan = commands.add_parser("size", help="calculate how large a MatchCluster must be; asks no cluster")
+    commands.add_parsers(subparsers)
+    plan = subparsers.add_parser("size", help="calculate how large a MatchCluster must be; asks no cluster")
     plan.add_argument("--images", type=size.images, required=True, metavar="N", help="250k, 50M, 1.5G")
     plan.add_argument("--replicas", type=int, choices=range(11), default=1, metavar="N", help="default: 1")
     plan.add_argument("--searches-per-second", type=size.rate, default=1.0, metavar="N", help="default: 1")

@@ -116,28 +116,7 @@ class Reconciler:
             case steps.GrowVolume(claim, size):
                 self.kube.change(claim, {"resources": {"requests": {"storage": size}}})
             case _:
-                self._tell(self._client(body), step)
-
-    def _tell(self, elastic: ElasticClient, step: steps.Step) -> None:
-        match step:
-            case steps.PutTemplate(name, template):
-                elastic.put_template(name, template)
-            case steps.CreateIndex(name, index):
-                elastic.create_index(name, index)
-            case steps.UpdateIndex(name, settings):
-                elastic.update_index(name, settings)
-            case steps.ChangeSettings(settings):
-                elastic.change_settings(settings)
-            case steps.Flush():
-                elastic.flush()
-            case steps.PutShutdown(node, node_id):
-                elastic.put_shutdown(node_id, restart.REASON + node)
-            case steps.DropShutdown(_, node_id):
-                elastic.drop_shutdown(node_id)
-            case steps.ExcludeVoter(node):
-                elastic.exclude_voter(node)
-            case steps.AdmitVoters():
-                elastic.admit_voters()
+                tell(self._client(body), step)
 
     def _report(self, key: Key, body: Json, new: Json) -> None:
         old = body.get("status") or {}
@@ -164,6 +143,29 @@ class Reconciler:
         namespace, name = key
         if client := self._elastic.pop(names.elasticsearch_url(name, namespace), None):
             client.close()
+
+
+def tell(elastic: ElasticClient, step: steps.Step) -> None:
+    """Take a step that concerns Elasticsearch; raises ``ElasticsearchError``."""
+    match step:
+        case steps.PutTemplate(name, template):
+            elastic.put_template(name, template)
+        case steps.CreateIndex(name, index):
+            elastic.create_index(name, index)
+        case steps.UpdateIndex(name, settings):
+            elastic.update_index(name, settings)
+        case steps.ChangeSettings(settings):
+            elastic.change_settings(settings)
+        case steps.Flush():
+            elastic.flush()
+        case steps.PutShutdown(node, node_id):
+            elastic.put_shutdown(node_id, restart.REASON + node)
+        case steps.DropShutdown(_, node_id):
+            elastic.drop_shutdown(node_id)
+        case steps.ExcludeVoter(node):
+            elastic.exclude_voter(node)
+        case steps.AdmitVoters():
+            elastic.admit_voters()
 
 
 def _first_masters(

@@ -1,6 +1,7 @@
 """The command line ``match-service``."""
 
 import argparse
+import os
 import shutil
 import sys
 import tempfile

@@ -7,6 +7,7 @@ from pathlib import Path
 import crd_reference
 import world
 from match_operator import api
+from match_operator.commands import schema
 
 SPEC = world.SCHEMA["properties"]["spec"]
 
@@ -43,6 +44,12 @@ class Recording(dict):
         if isinstance(value, list):
             return [Recording(v, self.read, here) if isinstance(v, dict) else v for v in value]
         return value
+
+
+def test_matchctl_brings_the_schema_as_it_is_written():
+    """`make crd` makes it so."""
+    written = Path(__file__).parents[2] / "crds" / "matchclusters.yaml"
+    assert schema.COPY.read_bytes() == written.read_bytes()
 
 
 def test_every_field_of_the_schema_is_read_by_the_operator():

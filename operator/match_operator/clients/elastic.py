@@ -11,7 +11,9 @@ from match_operator.errors import ElasticsearchError
 from match_operator.observed import Disk, Elastic, Json, Node, Shard, Shutdown
 
 TIMEOUT: Final = 5.0
-"""Seconds for one request; a reconcile tries again, so waiting longer only delays the status."""
+"""Seconds for one look; a reconcile tries again, so waiting longer only delays the status."""
+WRITE_TIMEOUT: Final = 20.0
+"""Seconds for one change, which a busy master may take some time to publish to every node."""
 
 
 class ElasticClient:
@@ -19,6 +21,7 @@ class ElasticClient:
 
     def __init__(self, url: str) -> None:
         self._client = Elasticsearch(url, request_timeout=TIMEOUT, max_retries=0)
+        self._writer = self._client.options(request_timeout=WRITE_TIMEOUT)
 
     def observe(self, alias: str) -> Elastic:
         """What the cluster is like; raises ``ElasticsearchError`` when it does not answer in full."""
@@ -62,40 +65,40 @@ class ElasticClient:
 
     def put_template(self, name: str, body: Json) -> None:
         """Create or replace a composable index template."""
-        self._do(self._client.indices.put_index_template, name=name, body=body)
+        self._do(self._writer.indices.put_index_template, name=name, body=body)
 
     def create_index(self, name: str, body: Json) -> None:
         """Create an index; that it exists already is fine."""
         try:
-            self._do(self._client.indices.create, index=name, body=body)
+            self._do(self._writer.indices.create, index=name, body=body)
         except ElasticsearchError as error:
             if "resource_already_exists_exception" not in str(error):
                 raise
 
     def update_index(self, name: str, settings: Json) -> None:
         """Change dynamic settings of an index."""
-        self._do(self._client.indices.put_settings, index=name, settings=settings)
+        self._do(self._writer.indices.put_settings, index=name, settings=settings)
 
     def change_settings(self, settings: Mapping[str, str | None]) -> None:
         """Change persistent cluster settings in one go; None removes one."""
-        self._do(self._client.cluster.put_settings, persistent=dict(settings))
+        self._do(self._writer.cluster.put_settings, persistent=dict(settings))
 
     def flush(self) -> None:
         """Flush every index; shards that cannot be flushed now are only slower to come back."""
         try:
-            self._do(self._client.indices.flush, wait_if_ongoing=True)
+            self._do(self._writer.indices.flush, wait_if_ongoing=True)
         except ElasticsearchError as error:
             if "does not answer" in str(error):
                 raise
 
     def put_shutdown(self, node_id: str, reason: str) -> None:
         """Announce the restart of a node."""
-        self._do(self._client.shutdown.put_node, node_id=node_id, type="restart", reason=reason)
+        self._do(self._writer.shutdown.put_node, node_id=node_id, type="restart", reason=reason)
 
     def drop_shutdown(self, node_id: str) -> None:
         """Take the announcement back; that there is none is fine."""
         try:
-            self._client.shutdown.delete_node(node_id=node_id)
+            self._writer.shutdown.delete_node(node_id=node_id)
         except NotFoundError:
             return
         except (ApiError, TransportError) as error:
@@ -103,11 +106,11 @@ class ElasticClient:
 
     def exclude_voter(self, node: str) -> None:
         """Have a node give up its vote; refused by Elasticsearch where the votes left could not elect."""
-        self._do(self._client.cluster.post_voting_config_exclusions, node_names=node, timeout="3s")
+        self._do(self._writer.cluster.post_voting_config_exclusions, node_names=node, timeout="3s")
 
     def admit_voters(self) -> None:
         """Let every node vote again."""
-        self._do(self._client.cluster.delete_voting_config_exclusions, wait_for_removal=False)
+        self._do(self._writer.cluster.delete_voting_config_exclusions, wait_for_removal=False)
 
     def close(self) -> None:
         """Drop the connections."""

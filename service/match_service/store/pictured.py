@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from match_service.errors import StoreUnavailableError
 from match_service.model import Match, Record, Stored, Views
-from match_service.store.base import DISTANCE_CUTOFF, Store
+from match_service.store.base import DISTANCE_CUTOFF, Facts, Store
 from match_service.store.review import Review
 from match_service.thumbnails import Thumbnails
 
@@ -69,8 +69,8 @@ class PicturedStore:
     def filepaths(self, offset: int, limit: int) -> list[str]:
         return self._store.filepaths(offset, limit)
 
-    def check(self) -> None:
-        self._store.check()
+    def check(self) -> Facts:
+        return self._store.check()
 
     def close(self) -> None:
         self._store.close()
