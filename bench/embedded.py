@@ -20,7 +20,6 @@ from pathlib import Path
 import numpy as np
 
 from match_service import engine
-from match_service.engine import kernel
 from match_service.engine.layout import HALF, NEIGHBOUR, POINT, from_half
 from match_service.model import Record, Signature
 from match_service.store.embedded import EmbeddedStore
@@ -74,7 +73,6 @@ def timed(call: Callable[[], object]) -> float:
 
 
 def searching(store: EmbeddedStore, count: int) -> None:
-    kernel.load()
     rng = np.random.default_rng(1)
     wanted = sorted(rng.integers(0, count, SEARCHES).tolist())
     queries = [s for n, s in enumerate(signatures(count)) if n in set(wanted)]

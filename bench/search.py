@@ -27,7 +27,7 @@ from PIL import Image
 import match_index
 from labcluster.elasticsearch import USER, node
 from match_service import engine
-from match_service.engine import kernel, scan
+from match_service.engine import scan
 from match_service.model import Views
 from match_service.store import worded
 from match_service.store.elastic import ElasticStore
@@ -35,6 +35,8 @@ from match_service.store.mirror import ROW_BYTES, MirrorMemory
 
 CUTOFF: Final = 0.45
 NEAREST: Final = 20
+JAVA: Final = "-XX:TieredStopAtLevel=4 -XX:-UseParallelGC -XX:+UseG1GC"
+"""As Elasticsearch comes; the lab's options are for a quick start."""
 ORIENTATIONS: Final = 8
 """Requests of image-match for one search: it asks once per orientation, one after the other."""
 
@@ -134,15 +136,16 @@ def main() -> None:
     arguments = _arguments()
     photos = photographs(arguments.photos)
     keep = _kept(arguments.keep)
-    loop = "compiled scan" if kernel.load() else "numpy scan"
-    machine = f"{platform.machine()}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}, {loop}; 1 shard"
+    machine = f"{platform.machine()}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}; 1 shard"
     print(f"{machine}; {arguments.images:,} images from {len(photos)} photographs", flush=True)
     halves = collection.signatures(photos, arguments.images, keep)
     with contextlib.ExitStack() as stack:
-        url = arguments.url or stack.enter_context(node(arguments.heap, _data(keep)))
+        url = arguments.url or stack.enter_context(node(arguments.heap, _data(keep), JAVA))
         client = stack.enter_context(Elasticsearch(url, request_timeout=120))
         alias = f"bench-{arguments.images}-{match_index.SCHEMA_VERSION}{arguments.name}"
-        peer = collection.image_match(f"bench-{arguments.images}-image-match")
+        peer = collection.image_match(
+            f"bench-{arguments.images}-image-match{'-light' * arguments.light}", light=arguments.light
+        )
         for subject in [collection.ours(alias), *([] if arguments.alone else [peer])]:
             cost = collection.fill(client, subject, halves, len(photos), keep)
             rate = f"{cost.rate:8,.0f} documents/s indexed (load {cost.load:.1f})"
@@ -187,6 +190,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--keep", type=Path, help="folder for all that is slow to make")
     parser.add_argument("--fill", action="store_true", help="index only")
     parser.add_argument("--alone", action="store_true", help="without image-match, which takes longest")
+    parser.add_argument("--light", action="store_true", help="see collection.image_match")
     parser.add_argument("--name", default="", help="distinguishes variants of our index in one folder")
     return parser.parse_args()
 

@@ -6,14 +6,17 @@ closes with the wall time of each stage. Everything it runs can be run alone: it
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).resolve().parent.parent
 OUTCOMES = ("failed", "errors", "passed", "skipped")
@@ -21,11 +24,15 @@ OUTCOMES = ("failed", "errors", "passed", "skipped")
 
 @dataclass(frozen=True)
 class Stage:
-    """One command, run in the project's folder with this Python unless it is a tool of the environment."""
+    """One command, run in the project's folder with this Python unless it is a tool of the environment.
+
+    ``beside``: the stage after it, which waits for pods more than it computes, may run meanwhile.
+    """
 
     name: str
     command: tuple[str, ...]
     tests: bool = False
+    beside: bool = False
 
 
 @dataclass
@@ -38,9 +45,9 @@ class Result:
     counts: dict[str, int] = field(default_factory=dict)
 
 
-def pytest_stage(folder: str) -> Stage:
+def pytest_stage(folder: str, *, beside: bool = False) -> Stage:
     """All tests of one folder of tests/."""
-    return Stage(folder, ("-m", "pytest", f"tests/{folder}"), tests=True)
+    return Stage(folder, ("-m", "pytest", f"tests/{folder}"), tests=True, beside=beside)
 
 
 CLUSTER = Stage("local cluster", ("-m", "labcluster", "up"))
@@ -67,7 +74,8 @@ def stages(what: str) -> tuple[Stage, ...]:
         return CHECK
     if what == "bench":
         return bench_stages()
-    return (*CHECK, CLUSTER, *(pytest_stage(name) for name in ("contract", "integration", "e2e")))
+    beside = (pytest_stage("contract", beside=True), pytest_stage("integration", beside=True))
+    return (*CHECK, CLUSTER, *beside, pytest_stage("e2e"))
 
 
 def counts(report: Path) -> dict[str, int]:
@@ -87,61 +95,94 @@ def counts(report: Path) -> dict[str, int]:
     }
 
 
-def run(stage: Stage) -> Result:
-    """Run one stage with its output on ours."""
+def run(stage: Stage, output: IO[str] | None = None) -> Result:
+    """Run one stage with its output on ours, or into a file."""
     head, *rest = stage.command
     tool = Path(sys.executable).parent / head
     command = [str(tool), *rest] if tool.is_file() else [sys.executable, *stage.command]
     env = dict(os.environ)
     env["PYTHONPATH"] = os.pathsep.join([str(ROOT / "tests/cluster"), *filter(None, [env.get("PYTHONPATH")])])
-    print(f"\n=== {stage.name}: {' '.join(stage.command)}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "junit.xml")
         if stage.tests:
             command.append(f"--junitxml={report}")
         started = time.monotonic()
-        code = subprocess.run(command, cwd=ROOT, env=env, check=False).returncode
+        code = subprocess.run(
+            command, cwd=ROOT, env=env, check=False, stdout=output, stderr=output
+        ).returncode
         return Result(stage, code, time.monotonic() - started, counts(report))
 
 
-def table(results: list[Result], planned: tuple[Stage, ...]) -> Iterator[str]:
-    """Lines of the closing table."""
-    for result in results:
+def run_all(planned: tuple[Stage, ...]) -> list[Result]:
+    """Run the stages in order up to the first that fails; those beside show their output at the end."""
+    results: list[Result] = []
+    with ThreadPoolExecutor(max_workers=1) as pool, tempfile.TemporaryDirectory() as folder:
+        beside: dict[Future[Result], Path] = {}
+        for stage in planned:
+            shown = f"\n=== {stage.name}: {' '.join(stage.command)}"
+            if stage.beside:
+                print(f"{shown} (meanwhile; its output comes at the end)", flush=True)
+                log = Path(folder, stage.name)
+                beside[pool.submit(logged, stage, log)] = log
+                continue
+            print(shown, flush=True)
+            results.append(run(stage))
+            if results[-1].code:
+                if beside:
+                    print(f"\n{stage.name} failed (above); what runs beside is waited for", flush=True)
+                break
+        for future, log in beside.items():
+            results.append(future.result())
+            print(f"\n=== {results[-1].stage.name}: its output", flush=True)
+            with log.open(encoding="utf-8", errors="replace") as output:
+                shutil.copyfileobj(output, sys.stdout)
+    return results
+
+
+def logged(stage: Stage, log: Path) -> Result:
+    """Run one stage with its output in ``log``."""
+    with log.open("w", encoding="utf-8") as output:
+        return run(stage, output)
+
+
+def table(results: list[Result], planned: tuple[Stage, ...], wall: float) -> Iterator[str]:
+    """Lines of the closing table; ``wall`` seconds passed in all."""
+    done = {result.stage: result for result in results}
+    for stage in planned:
+        if not (result := done.get(stage)):
+            yield f"  {stage.name:<14} {'-':>7}    not run"
+            continue
         tests = ", ".join(f"{n} {word}" for word, n in result.counts.items() if n)
         outcome = "ok" if result.code == 0 else f"FAILED (exit code {result.code})"
-        yield f"  {result.stage.name:<14} {result.seconds:>7.1f} s  {outcome}{'  ' + tests if tests else ''}"
-    for stage in planned[len(results) :]:
-        yield f"  {stage.name:<14} {'-':>7}    not run"
-    yield f"  {'all':<14} {sum(r.seconds for r in results):>7.1f} s"
+        yield f"  {stage.name:<14} {result.seconds:>7.1f} s  {outcome}{'  ' + tests if tests else ''}"
+    yield f"  {'all':<14} {wall:>7.1f} s"
 
 
-def closing(results: list[Result]) -> str:
+def closing(results: list[Result], wall: float) -> str:
     """One last line, as pytest's own, over all stages."""
     total = {word: sum(r.counts.get(word, 0) for r in results) for word in OUTCOMES}
     words = ", ".join(f"{n} {word}" for word, n in total.items() if n) or "no tests ran"
-    return f"=== {words} in {sum(r.seconds for r in results):.2f}s ==="
+    return f"=== {words} in {wall:.2f}s ==="
 
 
 def main() -> int:
-    """Run the stages of the command named; stop at the first that fails and return its exit code."""
+    """Run the stages of the command named; start none after one has failed, and return its exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("what", choices=("demo", "test", "check", "bench"))
     what: str = parser.parse_args().what
-    planned, results = stages(what), list[Result]()
-    for stage in planned:
-        results.append(run(stage))
-        if results[-1].code:
-            break
-    code = results[-1].code if results else 0
+    planned, started = stages(what), time.monotonic()
+    results = run_all(planned)
+    wall = time.monotonic() - started
+    failed = [result for result in results if result.code]
     print("\nWall time of each stage")
-    print("\n".join(table(results, planned)))
-    if code:
-        print(f"\nStopped at {results[-1].stage.name}: its output is above. Nothing after it was run.")
+    print("\n".join(table(results, planned, wall)))
+    if failed:
+        print(f"\nFailed: {', '.join(r.stage.name for r in failed)}; the output is above.")
     elif what == "test":
         print("\nThe local cluster is left running: `make status` shows it, `make down` stops it.")
     if what in {"test", "check"}:
-        print(closing(results))
-    return code
+        print(closing(results, wall))
+    return failed[0].code if failed else 0
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ DEFAULT_NODE_SET: Final[Json] = {
     "roles": ["master", "data"],
     "resources": {"requests": {"cpu": "100m", "memory": "2Gi"}, "limits": {"memory": "2Gi"}},
     "storage": {"size": "20Gi", "className": ""},
+    "zone": "",
     "config": {},
     "podTemplate": {},
 }
@@ -64,6 +65,7 @@ class NodeSet:
     resources: Json
     storage_size: str
     storage_class: str
+    zone: str
     config: Json
     pod_template: Json
 
@@ -81,6 +83,14 @@ class NodeSet:
     def heap_bytes(self) -> int:
         """Half of the memory limit, and below the size where Java's pointers grow."""
         return min(int(quantities.parse(self.resources["limits"]["memory"])) // 2, MAX_HEAP_BYTES)
+
+
+@dataclass(frozen=True, slots=True)
+class Volumes:
+    """spec.elasticsearch.volumes: Retain or Delete."""
+
+    on_scale_down: str
+    on_delete: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +122,11 @@ class Resolved:
     elasticsearch_version: str
     elasticsearch_image: str
     api_image: str
+    restarted_elasticsearch: str
+    """When a restart was last asked for, in whatever words; empty if never."""
+    restarted_api: str
     annotation: str
-    """What defaults came to, in the form in which it is kept with the object."""
+    """What must outlive its source, in the form in which it is kept with the object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +140,9 @@ class MatchCluster:
     paused: bool
     index: Index
     node_sets: tuple[NodeSet, ...]
+    volumes: Volumes
+    max_unavailable: int
+    """Elasticsearch nodes that a rolling change may have away at once."""
     api: Api
     resolved: Resolved
     annotation: str
@@ -152,7 +168,7 @@ def from_body(body: Mapping[str, Any], config: Config) -> MatchCluster:
     """Parse an object from the API server; raises ``InvalidSpecError`` saying what to change."""
     metadata, spec = body["metadata"], body.get("spec", {})
     index, elasticsearch, api = spec["index"], spec["elasticsearch"], spec["api"]
-    annotation = (metadata.get("annotations") or {}).get(names.RESOLVED_ANNOTATION, "")
+    annotations = metadata.get("annotations") or {}
     return MatchCluster(
         name=metadata["name"],
         namespace=metadata["namespace"],
@@ -161,20 +177,24 @@ def from_body(body: Mapping[str, Any], config: Config) -> MatchCluster:
         paused=spec["paused"],
         index=Index(index["name"], index["shards"], index["replicas"], index["refreshInterval"]),
         node_sets=tuple(_node_set(n) for n in elasticsearch.get("nodeSets") or [DEFAULT_NODE_SET]),
+        volumes=Volumes(elasticsearch["volumes"]["onScaleDown"], elasticsearch["volumes"]["onDelete"]),
+        max_unavailable=elasticsearch["update"]["maxUnavailable"],
         api=_api(api),
-        resolved=resolve(elasticsearch["version"], elasticsearch["image"], api["image"], annotation, config),
-        annotation=annotation,
+        resolved=resolve(elasticsearch["version"], elasticsearch["image"], api["image"], annotations, config),
+        annotation=annotations.get(names.RESOLVED_ANNOTATION, ""),
     )
 
 
-def resolve(version: str, image: str, api_image: str, annotation: str, config: Config) -> Resolved:
+def resolve(
+    version: str, image: str, api_image: str, annotations: Mapping[str, str], config: Config
+) -> Resolved:
     """What the spec says, else what a default came to before, else what this operator would choose.
 
     Only what a default came to is kept: a value taken out of the spec leaves nothing behind. The image
     chosen for a version is kept as long as the version stays the same. Removing the annotation is how a
     user asks for this operator's choices.
     """
-    before = _kept(annotation)
+    before = _kept(annotations.get(names.RESOLVED_ANNOTATION, ""))
     kept = {
         "elasticsearchVersion": before.get("elasticsearchVersion") or config.elasticsearch_version,
         "apiImage": before.get("apiImage") or config.api_image,
@@ -185,10 +205,19 @@ def resolve(version: str, image: str, api_image: str, annotation: str, config: C
     kept["elasticsearchImage"] = (
         before.get("elasticsearchImage") if same_version else None
     ) or config.elasticsearch_image.replace("{version}", final_version)
+    # A restart that was asked for stays done when the annotation that asked goes.
+    for key, asked in (
+        ("restartedElasticsearch", names.RESTART_ELASTICSEARCH_ANNOTATION),
+        ("restartedApi", names.RESTART_API_ANNOTATION),
+    ):
+        if value := annotations.get(asked) or before.get(key):
+            kept[key] = value
     return Resolved(
         elasticsearch_version=final_version,
         elasticsearch_image=image or kept["elasticsearchImage"],
         api_image=api_image or kept["apiImage"],
+        restarted_elasticsearch=kept.get("restartedElasticsearch", ""),
+        restarted_api=kept.get("restartedApi", ""),
         annotation=json.dumps(kept, sort_keys=True),
     )
 
@@ -240,6 +269,7 @@ def _node_set(raw: Json) -> NodeSet:
         resources=raw["resources"],
         storage_size=str(raw["storage"]["size"]),
         storage_class=raw["storage"]["className"],
+        zone=raw["zone"],
         config=config,
         pod_template=raw["podTemplate"],
     )

@@ -1,4 +1,4 @@
-"""`matchctl`: what a MatchCluster is made of and what it waits for, at a glance."""
+"""`matchctl`: what a MatchCluster is made of and waits for, at a glance; and how large one must be."""
 
 import argparse
 import sys
@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import requests
+import yaml
 from pykube.config import KubeConfig
 from pykube.exceptions import KubernetesError
 from pykube.http import HTTPClient
 from pykube.objects import Deployment, NamespacedAPIObject, Pod, StatefulSet
 from pykube.query import all_
 
-from match_operator import names, observed
+from match_operator import commands, names, observed, size
+from match_operator.errors import InvalidSpecError
 
 Json = dict[str, Any]
 
@@ -28,11 +30,20 @@ class MatchCluster(NamespacedAPIObject):  # type: ignore[misc]
 def main(arguments: list[str] | None = None) -> None:
     """Entry point; exits with 1 when a cluster asked for is missing or not ready."""
     options = _parser().parse_args(arguments)
+    if options.command == "size":
+        _size(options)
+        return
     try:
+        if options.command in commands.OFFLINE:
+            sys.exit(options.run(options, None))
         found = options.kubeconfig
         config = KubeConfig.from_file(found) if found else KubeConfig.from_env()
         api = HTTPClient(config, timeout=30)
+        if options.command != "status":
+            sys.exit(options.run(options, api))
         clusters = _clusters(api, options)
+    except InvalidSpecError as error:
+        sys.exit(f"matchctl: {error}")
     except (KubernetesError, requests.RequestException, OSError) as error:
         sys.exit(f"matchctl: the cluster cannot be asked: {error}")
     if not clusters:
@@ -40,6 +51,27 @@ def main(arguments: list[str] | None = None) -> None:
     for cluster in clusters:
         print("\n".join(tree(cluster.obj, _children(api, cluster))))
     sys.exit(0 if all(_condition(c.obj, "Ready").get("status") == "True" for c in clusters) else 1)
+
+
+def _size(options: argparse.Namespace) -> None:
+    """Print the plan, or the MatchCluster with the plan as its comment."""
+    try:
+        load = size.Load(
+            options.images,
+            options.replicas,
+            options.searches_per_second,
+            options.adds_per_second,
+            options.fast,
+        )
+        found = size.size(load)
+    except size.TooLargeError as error:
+        sys.exit(f"matchctl: {error}")
+    lines = size.words(load, found)
+    if options.output == "yaml":
+        print("\n".join(f"# {line}" for line in lines))
+        print(yaml.safe_dump(size.manifest(load, found, options.name), sort_keys=False), end="")
+    else:
+        print("\n".join(lines))
 
 
 def tree(cluster: Json, children: list[Json]) -> Iterator[str]:
@@ -102,12 +134,21 @@ def _condition(cluster: Json, kind: str) -> Json:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="matchctl", description="Look at MatchClusters.")
+    parser = argparse.ArgumentParser(prog="matchctl", description="Look at MatchClusters, and size them.")
     parser.add_argument("--kubeconfig", help="default: $KUBECONFIG, then ~/.kube/config")
-    commands = parser.add_subparsers(required=True)
-    status = commands.add_parser("status", help="show what a MatchCluster is made of and waits for")
+    subparsers = parser.add_subparsers(required=True, dest="command")
+    status = subparsers.add_parser("status", help="show what a MatchCluster is made of and waits for")
     status.add_argument("name", nargs="?", help="default: all")
     status.add_argument("-n", "--namespace", help="default: all namespaces")
+    commands.add_parsers(subparsers)
+    plan = subparsers.add_parser("size", help="calculate how large a MatchCluster must be; asks no cluster")
+    plan.add_argument("--images", type=size.images, required=True, metavar="N", help="250k, 50M, 1.5G")
+    plan.add_argument("--replicas", type=int, choices=range(11), default=1, metavar="N", help="default: 1")
+    plan.add_argument("--searches-per-second", type=size.rate, default=1.0, metavar="N", help="default: 1")
+    plan.add_argument("--adds-per-second", type=size.rate, default=0.0, metavar="N", help="default: 0")
+    plan.add_argument("--fast", action="store_true", help="the API's image has the extra `fast`")
+    plan.add_argument("--name", default="photos", help="name of the MatchCluster; default: photos")
+    plan.add_argument("-o", "--output", choices=("words", "yaml"), default="words")
     return parser
 
 

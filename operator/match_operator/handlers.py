@@ -24,6 +24,7 @@ CHILDREN: Final = (
     ("v1", "configmaps"),
     ("v1", "services"),
     ("v1", "pods"),
+    ("v1", "persistentvolumeclaims"),
     ("apps/v1", "statefulsets"),
     ("apps/v1", "deployments"),
     ("policy/v1", "poddisruptionbudgets"),

@@ -16,6 +16,10 @@ NODE_SET_LABEL: Final = f"{GROUP}/node-set"
 COMPONENT_LABEL: Final = "app.kubernetes.io/component"
 REVISION_LABEL: Final = "controller-revision-hash"
 
+RESTART_ELASTICSEARCH_ANNOTATION: Final = f"{GROUP}/restart-elasticsearch"
+RESTART_API_ANNOTATION: Final = f"{GROUP}/restart-api"
+RESTARTED_ANNOTATION: Final = f"{GROUP}/restarted"
+ZONE_LABEL: Final = "topology.kubernetes.io/zone"
 RESOLVED_ANNOTATION: Final = f"{GROUP}/resolved"
 APPLIED_ANNOTATION: Final = f"{GROUP}/applied"
 CONFIG_ANNOTATION: Final = f"{GROUP}/config"
@@ -61,6 +65,16 @@ def node_set(cluster: str, name: str) -> str:
 def node(cluster: str, node_set_name: str, ordinal: int) -> str:
     """Pod of a node set, and the name of the node in Elasticsearch."""
     return f"{node_set(cluster, node_set_name)}-{ordinal}"
+
+
+def ordinal(node_name: str) -> int:
+    """Which pod of its StatefulSet a node is."""
+    return int(node_name.rpartition("-")[2])
+
+
+def volume(node_name: str) -> str:
+    """PersistentVolumeClaim of a node."""
+    return f"{DATA_VOLUME}-{node_name}"
 
 
 def elasticsearch_http(cluster: str) -> str:

@@ -12,6 +12,54 @@ Ref = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
+class Node:
+    """A member of the Elasticsearch cluster."""
+
+    id: str
+    """Kept with its volume, so a pod made anew over the same volume has the same."""
+    version: str
+    is_master: bool = True
+    """Whether it may vote."""
+    is_data: bool = True
+    """Whether it may hold shards."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One copy of a shard of any index, hidden ones too."""
+
+    index: str
+    number: int
+    primary: bool
+    started: bool
+    """A relocating copy is started: it serves where it is until it has moved."""
+    node: str
+    """Where it is; empty while it is nowhere."""
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """What Elasticsearch says of a data node's volume, in bytes, and how many shards are on it."""
+
+    total: int
+    free: int
+    shards: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shutdown:
+    """A node's entry in the node shutdown API."""
+
+    node_id: str
+    reason: str
+    """Whose it is and which node it means: the API keeps no name, and a node may be away."""
+    complete: bool
+    explanation: str = ""
+    """Why it is not complete."""
+
+
+@dataclass(frozen=True, slots=True)
 class Elastic:
     """An Elasticsearch cluster that answered."""
 
@@ -19,14 +67,31 @@ class Elastic:
     """Empty until a master was elected for the first time."""
     health: str
     moving_shards: int
-    """Shards that are relocating or initializing."""
-    nodes: Mapping[str, str]
-    """Versions by name of node."""
+    """Shards that are relocating, initializing, or being looked for on the nodes' disks."""
+    nodes: Mapping[str, Node]
+    """Members by name."""
+    master: str
+    """Name of the elected master."""
     template: Json | None
     """The index template of the alias, as stored."""
     indices: Mapping[str, Json]
     """Settings, mappings and aliases by name of every index behind the alias."""
     documents: int
+    shards: tuple[Shard, ...] = ()
+    disks: Mapping[str, Disk] = field(default_factory=dict)
+    """By name of data node."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Persistent cluster settings by dotted name."""
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    """Transient cluster settings, which win over the persistent ones. The operator sets none."""
+    voters: frozenset[str] = frozenset()
+    """Ids of the nodes whose votes elect a master."""
+    excluded_voters: tuple[str, ...] = ()
+    """Names of the nodes that were asked to give up their vote."""
+    shutdowns: tuple[Shutdown, ...] | None = None
+    """Entries of the node shutdown API; None where the server does not offer it."""
+    stuck: str = ""
+    """Why a shard that should leave a node cannot, in Elasticsearch's words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +114,15 @@ class Observed:
         return [
             p for p in self.of_kind("Pod") if p["metadata"]["labels"].get(names.COMPONENT_LABEL) == component
         ]
+
+    def pod(self, name: str) -> Json | None:
+        """A pod by its name."""
+        return self.children.get(("Pod", name))
+
+    def works(self, name: str) -> bool:
+        """Whether an Elasticsearch node is ready in Kubernetes and a member in Elasticsearch."""
+        pod = self.pod(name)
+        return pod is not None and is_ready(pod) and self.elastic is not None and name in self.elastic.nodes
 
     @property
     def formed(self) -> bool:

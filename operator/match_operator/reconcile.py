@@ -6,7 +6,7 @@ times, and die anywhere. Reads happen in ``_observe``, writes in ``_apply`` and 
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -17,6 +17,7 @@ from match_operator.clients.kube import Kube
 from match_operator.config import Config
 from match_operator.desired import elasticsearch
 from match_operator.errors import ElasticsearchError, InvalidSpecError
+from match_operator.plan import membership, restart, steps
 
 Json = dict[str, Any]
 Key = tuple[str, str]
@@ -52,8 +53,9 @@ class Reconciler:
         try:
             cluster = api.from_body(body, self.config)
             seen = self._observe(cluster, body)
-            first_masters = _first_masters(cluster, seen)
-            todo = plan.make(cluster, desired.build(cluster, first_masters), seen)
+            replicas = membership.replicas(cluster, seen)
+            first_masters = _first_masters(cluster, seen, replicas)
+            todo = plan.make(cluster, desired.build(cluster, first_masters, replicas), seen)
             todo = plan.Plan(problems=todo.problems) if cluster.paused else self._apply(body, todo)
         except InvalidSpecError as error:
             self._report(key, body, status.invalid(body, str(error), self.now()))
@@ -69,37 +71,52 @@ class Reconciler:
         if not any(observed.is_ready(pod) for pod in pods):
             return observed.Observed(children, status=before)
         try:
-            elastic = self._client(cluster).observe(cluster.index.name)
+            elastic = self._client(body).observe(cluster.index.name)
         except ElasticsearchError as error:
             return observed.Observed(children, silence=str(error), status=before)
         return observed.Observed(children, elastic, status=before)
 
     def _apply(self, body: Json, todo: plan.Plan) -> plan.Plan:
-        """Take the steps; the plan as it then stands, with what Elasticsearch would not do yet."""
+        """Take the steps; the plan as it then stands, with what was refused or must wait."""
+        taken: list[steps.Step] = []
         for step in todo.steps:
-            LOG.info("%s/%s: %s", body["metadata"]["namespace"], body["metadata"]["name"], describe(step))
+            LOG.info("%s/%s: %s", body["metadata"]["namespace"], body["metadata"]["name"], step)
             try:
                 self._take(body, step)
             except ElasticsearchError as error:
-                return replace(todo, waiting_for=f"Elasticsearch ({describe(step)}): {error}")
-        if todo.steps:
-            self.kube.event(body, _reason(todo.steps), "; ".join(describe(step) for step in todo.steps))
-        return todo
+                todo = replace(todo, waiting_for=f"Elasticsearch ({step}): {error}")
+                break
+            except InvalidSpecError as error:
+                if not isinstance(step, steps.GrowVolume):
+                    raise
+                # A full disk's neighbours go on growing, and everything else goes on as well.
+                refused = plan.Problem("VolumeGrowthRefused", f"{step} is refused: {error}")
+                todo = replace(todo, problems=(*todo.problems, refused))
+            else:
+                taken.append(step)
+        for reason in dict.fromkeys(step.reason for step in taken):
+            said = "; ".join(str(step) for step in taken if step.reason == reason)
+            self.kube.event(body, reason, said)
+        return replace(todo, steps=tuple(taken))
 
-    def _take(self, body: Json, step: plan.Step) -> None:
+    def _take(self, body: Json, step: steps.Step) -> None:
         match step:
-            case plan.KeepResolved(annotation):
+            case steps.KeepResolved(annotation):
                 self.kube.annotate(body, {names.RESOLVED_ANNOTATION: annotation})
-            case plan.Apply(item, why):
+            case steps.Apply(item, why):
                 self.kube.apply(item, missing=why == "missing")
-            case plan.Remove(item) | plan.ReplacePod(item):
+            case steps.Remove(item) | steps.ReplacePod(item):
                 self.kube.delete(item)
-            case plan.PutTemplate(name, template):
-                self._client_of(body).put_template(name, template)
-            case plan.CreateIndex(name, index):
-                self._client_of(body).create_index(name, index)
-            case plan.UpdateIndex(name, settings):
-                self._client_of(body).update_index(name, settings)
+            case steps.Recreate(item):
+                self.kube.delete(item, orphan=True)
+            case steps.Shrink(item, replicas, policy):
+                retention = {"whenDeleted": policy, "whenScaled": policy}
+                kept = {"persistentVolumeClaimRetentionPolicy": retention} if policy else {}
+                self.kube.change(item, {"replicas": replicas} | kept)
+            case steps.GrowVolume(claim, size):
+                self.kube.change(claim, {"resources": {"requests": {"storage": size}}})
+            case _:
+                tell(self._client(body), step)
 
     def _report(self, key: Key, body: Json, new: Json) -> None:
         old = body.get("status") or {}
@@ -115,14 +132,8 @@ class Reconciler:
             message = stalled["message"] if stalled["status"] == "True" else ready["message"]
             self.kube.event(body, new["phase"], message, warning=warning)
 
-    def _client(self, cluster: api.MatchCluster) -> ElasticClient:
-        return self._connected(names.elasticsearch_url(cluster.name, cluster.namespace))
-
-    def _client_of(self, body: Json) -> ElasticClient:
-        metadata = body["metadata"]
-        return self._connected(names.elasticsearch_url(metadata["name"], metadata["namespace"]))
-
-    def _connected(self, url: str) -> ElasticClient:
+    def _client(self, body: Json) -> ElasticClient:
+        url = names.elasticsearch_url(body["metadata"]["name"], body["metadata"]["namespace"])
         if url not in self._elastic:
             self._elastic[url] = self.connect(url)
         return self._elastic[url]
@@ -134,48 +145,35 @@ class Reconciler:
             client.close()
 
 
-def _first_masters(cluster: api.MatchCluster, seen: observed.Observed) -> tuple[str, ...]:
+def tell(elastic: ElasticClient, step: steps.Step) -> None:
+    """Take a step that concerns Elasticsearch; raises ``ElasticsearchError``."""
+    match step:
+        case steps.PutTemplate(name, template):
+            elastic.put_template(name, template)
+        case steps.CreateIndex(name, index):
+            elastic.create_index(name, index)
+        case steps.UpdateIndex(name, settings):
+            elastic.update_index(name, settings)
+        case steps.ChangeSettings(settings):
+            elastic.change_settings(settings)
+        case steps.Flush():
+            elastic.flush()
+        case steps.PutShutdown(node, node_id):
+            elastic.put_shutdown(node_id, restart.REASON + node)
+        case steps.DropShutdown(_, node_id):
+            elastic.drop_shutdown(node_id)
+        case steps.ExcludeVoter(node):
+            elastic.exclude_voter(node)
+        case steps.AdmitVoters():
+            elastic.admit_voters()
+
+
+def _first_masters(
+    cluster: api.MatchCluster, seen: observed.Observed, replicas: Mapping[str, int]
+) -> tuple[str, ...]:
     """Nodes that may found the Elasticsearch cluster: those of the first try, until it is founded."""
     if seen.formed:
         return ()
-    made = seen.of_kind("StatefulSet")
-    if not made:
-        return elasticsearch.initial_masters(cluster)
-    masters = {names.node_set(cluster.name, s.name) for s in cluster.node_sets if s.is_master}
-    return tuple(
-        f"{item['metadata']['name']}-{ordinal}"
-        for item in made
-        if item["metadata"]["name"] in masters
-        for ordinal in range(item["spec"]["replicas"])
-    )
-
-
-def describe(step: plan.Step) -> str:
-    """A step in words, for logs and events."""
-    match step:
-        case plan.KeepResolved():
-            return "keeping the resolved versions and images with the object"
-        case plan.Apply(item, why):
-            verb = {"missing": "creating", "changed": "updating"}.get(why, f"repairing {why} of")
-            return f"{verb} {item['kind']} {item['metadata']['name']}"
-        case plan.Remove(item):
-            return f"removing {item['kind']} {item['metadata']['name']}"
-        case plan.ReplacePod(pod, why):
-            return f"replacing pod {pod['metadata']['name']}, because {why}"
-        case plan.PutTemplate(name):
-            return f"writing index template {name}"
-        case plan.CreateIndex(name):
-            return f"creating index {name}"
-        case plan.UpdateIndex(name, settings):
-            return f"setting {', '.join(f'{k} to {v}' for k, v in settings.items())} on index {name}"
-
-
-def _reason(steps: tuple[plan.Step, ...]) -> str:
-    if any(isinstance(step, plan.ReplacePod) for step in steps):
-        return "ReplacingNode"
-    applies = [step for step in steps if isinstance(step, plan.Apply)]
-    if any(step.why not in ("missing", "changed") for step in applies):
-        return "Repairing"
-    if applies:
-        return "Applying"
-    return "UpdatingIndex" if any(not isinstance(step, plan.KeepResolved) for step in steps) else "Resolving"
+    made = {item["metadata"]["name"]: int(item["spec"]["replicas"]) for item in seen.of_kind("StatefulSet")}
+    first_try = {name: made.get(name, 0) for name in replicas}
+    return elasticsearch.initial_masters(cluster, first_try if made else replicas)

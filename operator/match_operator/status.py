@@ -11,7 +11,7 @@ from typing import Any
 from match_operator import names, observed
 from match_operator.api import MatchCluster
 from match_operator.observed import Observed
-from match_operator.plan import Plan, version
+from match_operator.plan import Plan, drain, membership, versions
 
 Json = dict[str, Any]
 
@@ -168,7 +168,7 @@ def _time(now: datetime) -> str:
 
 
 def _elasticsearch(cluster: MatchCluster, seen: Observed) -> Part:
-    pods = seen.pods(names.ELASTICSEARCH)
+    pods = [p for p in seen.pods(names.ELASTICSEARCH) if p["metadata"]["name"] in membership.wanted(cluster)]
     ready = sum(observed.is_ready(pod) for pod in pods)
     health = seen.elastic.health if seen.elastic else "unknown"
     serving = health in ("green", "yellow")
@@ -237,17 +237,20 @@ def _api(cluster: MatchCluster, seen: Observed) -> Part:
 
 def _elasticsearch_numbers(cluster: MatchCluster, seen: Observed) -> Json:
     before = seen.status.get("elasticsearch", {})
-    ready = sum(observed.is_ready(pod) for pod in seen.pods(names.ELASTICSEARCH))
-    numbers = {
+    ready = sum(bool((pod := seen.pod(n)) and observed.is_ready(pod)) for n in membership.wanted(cluster))
+    leaving, shards = drain.progress(cluster, seen)
+    numbers: Json = {
         "health": seen.elastic.health if seen.elastic else "unknown",
         "nodes": cluster.nodes,
         "readyNodes": ready,
         "summary": f"{ready}/{cluster.nodes}",
     }
+    if leaving:
+        numbers |= {"leaving": leaving, "shardsLeft": shards}
     uuid = (seen.elastic.uuid if seen.elastic else "") or before.get("clusterUUID")
     # The oldest version speaks for the cluster until the last node has moved on.
-    running = seen.elastic.nodes.values() if seen.elastic else ()
-    oldest = min(running, key=version, default=before.get("version"))
+    running = [node.version for node in seen.elastic.nodes.values()] if seen.elastic else []
+    oldest = min(running, key=versions.parse, default=before.get("version"))
     return numbers | ({"clusterUUID": uuid} if uuid else {}) | ({"version": oldest} if oldest else {})
 
 

@@ -14,15 +14,26 @@ from match_index.bodies import (
     settings,
     template_body,
 )
-from match_index.names import MAX_FILEPATH_BYTES, backing_index, document_id, template_name
+from match_index.names import (
+    ID_BYTES,
+    MAX_FILEPATH_BYTES,
+    backing_index,
+    document_id,
+    id_bytes,
+    id_text,
+    template_name,
+)
 
 __all__ = [
     "FIELDS",
+    "ID_BYTES",
     "MAX_FILEPATH_BYTES",
     "SCHEMA_VERSION",
     "alias_action",
     "backing_index",
     "document_id",
+    "id_bytes",
+    "id_text",
     "index_body",
     "mappings",
     "settings",

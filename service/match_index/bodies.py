@@ -1,27 +1,25 @@
 """Request bodies of Elasticsearch's index APIs.
 
-The field choices follow measurements: one keyword field of 63 word tokens ranks exactly as
-image-match's 63 numeric fields do (documents by number of equal words) at a quarter of the time and a
-seventh of the size, and the signature as one packed binary value is never parsed by Elasticsearch.
+The field choices follow measurements (docs/design/search.md): what is only kept is in ``_source`` and
+nowhere else, and the signature as one packed binary value is never parsed by Elasticsearch.
 """
 
 from typing import Any, Final
 
 Body = dict[str, Any]
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 """Version of the mapping; a backing index carries it in ``_meta``."""
 
 FIELDS: Final[dict[str, Body]] = {
     "filepath": {"type": "keyword"},
     # Any JSON value, kept as it was given: not parsed, so no mapping explosion and no type conflict.
     "metadata": {"type": "object", "enabled": False},
-    "sha256": {"type": "keyword", "doc_values": False},
-    "timestamp": {"type": "date"},
+    "sha256": {"type": "keyword", "index": False, "doc_values": False},
+    "timestamp": {"type": "date", "index": False},
     # Three bit planes of the 272 values that determine a signature, base64: see match_service.engine.scan.
-    # As a doc value it can be read for a million documents without parsing their sources.
-    "signature": {"type": "binary", "doc_values": True},
-    # 63 tokens "<position>:<value>"; boolean similarity scores a hit by the number of equal words.
+    "signature": {"type": "binary"},
+    # Tokens of match_service.store.words; boolean similarity scores a hit by the number of equal words.
     "words": {
         "type": "keyword",
         "index_options": "docs",

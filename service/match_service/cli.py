@@ -2,12 +2,13 @@
 
 import argparse
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Sequence
 from importlib.metadata import version
-from pathlib import Path
 
-from match_service.errors import StoreUnavailableError
+from match_service import commands
 from match_service.settings import Settings, SettingsError
 
 EPILOG = """\
@@ -17,71 +18,37 @@ With nothing set, `match-service serve` keeps images in ./match.db and answers o
 """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code (2 for a wrong setting or command line, 1 for a failure)."""
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The command line's grammar."""
+    made = argparse.ArgumentParser(
         prog="match-service",
         description="Reverse image search over HTTP.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=version("match-operator"))
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("serve", help="answer the Match API until told to stop")
-    importing = commands.add_parser("import", help="add the image files of a folder or a list, in bulk")
-    importing.add_argument("source", type=Path, help="folder, .csv or .ndjson file")
-    importing.add_argument("--prefix", default="", help="text put before every filepath")
-    importing.add_argument(
-        "--workers", type=_positive, default=os.cpu_count() or 1, help="decoding processes"
-    )
-    importing.add_argument("--state", type=Path, help="file of what was imported (default: SOURCE.imported)")
-    options = parser.parse_args(arguments)
+    made.add_argument("--version", action="version", version=version("match-operator"))
+    parsers = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    parsers.add_parser("serve", help="answer the Match API until told to stop")
+    commands.register(parsers)
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code (2 for a wrong setting or command line, 1 for a failure)."""
+    options = parser().parse_args(arguments)
+    if options.command != "serve":
+        return commands.run(options)
     try:
         settings = Settings.from_environ()
     except SettingsError as error:
         print(f"match-service: {error}", file=sys.stderr)
         return 2
-    if options.command == "serve":
-        return _serve(settings)
-    try:
-        return _import(settings, options)
-    except KeyboardInterrupt:
-        print("match-service: interrupted; run the same command again to resume.", file=sys.stderr)
-        return 130
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
-
-
-def _import(settings: Settings, options: argparse.Namespace) -> int:
-    from match_service import importer, manifest  # noqa: PLC0415
-    from match_service.app import open_store  # noqa: PLC0415
-
-    source: Path = options.source
-    path: Path = options.state or source.absolute().with_name(source.absolute().name + ".imported")
-    try:
-        items = manifest.items(source, options.prefix)
-        store = open_store(settings)
-        state = importer.State(path, settings.elasticsearch_url + settings.elasticsearch_index
-                               if settings.elasticsearch_url else str(settings.data.absolute()))  # fmt: skip
-    except (manifest.ManifestError, StoreUnavailableError) as error:
-        print(f"match-service: {error}", file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(f"match-service: {path} cannot be used ({error.strerror}); see --state.", file=sys.stderr)
-        return 1
-    try:
-        return importer.run(items, store, state, options.workers).exit_code
-    finally:
-        state.close()
-        store.close()
+    return _serve(settings)
 
 
 def _serve(settings: Settings) -> int:
+    parent, folder = os.getpid(), tempfile.mkdtemp(prefix="match-metrics-")
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # before the import of metrics
     # Imported here so that --help and a wrong setting do not wait for numpy and Flask.
     from match_service import server  # noqa: PLC0415
 
@@ -90,4 +57,7 @@ def _serve(settings: Settings) -> int:
     except server.CannotServeError as error:
         print(f"match-service: {error}", file=sys.stderr)
         return 1
+    finally:
+        if os.getpid() == parent:  # workers leave by here as well
+            shutil.rmtree(folder, ignore_errors=True)
     return 0

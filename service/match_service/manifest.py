@@ -108,10 +108,10 @@ def _item(filepath: str, file: Path, metadata: Json = None) -> Item:
         stamp = (found.st_size, found.st_mtime_ns)
     except (OSError, ValueError):
         stamp = None
-    return Item(filepath, file, metadata, stamp, _problem(filepath))
+    return Item(filepath, file, metadata, stamp, problem(filepath))
 
 
-def _problem(filepath: str) -> str:
+def problem(filepath: str) -> str:
     """What /add would say of such a name."""
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in filepath):
         return "The filepath holds control characters or is not UTF-8."

@@ -1,6 +1,6 @@
 """The few values that travel between the service's layers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
@@ -23,6 +23,17 @@ class Record:
     signature: Signature
     sha256: str
     metadata: Json = None
+    thumbnail: bytes | None = field(default=None, repr=False, compare=False)
+    """A small JPEG of it, where those are kept; no store has it, see ``store.pictured``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An image as a store gives it back."""
+
+    record: Record
+    added: float
+    """When it was kept, in seconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)

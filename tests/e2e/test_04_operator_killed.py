@@ -1,6 +1,6 @@
 """Story: the operator dies while it creates a cluster, and the next one completes it."""
 
-from stories import SYSTEM, Namespace, small_nodes, wait
+from stories import Namespace, kill_operator, small_nodes, wait
 
 
 def test_a_cluster_is_completed_after_the_operator_was_killed(stories: Namespace):
@@ -8,15 +8,6 @@ def test_a_cluster_is_completed_after_the_operator_was_killed(stories: Namespace
     wait(
         lambda: bool(stories.get("configmap", "", "-l", "match.dev/cluster=killed")["items"]), 30, lambda: ""
     )
-    stories.lab.kubectl(
-        "-n",
-        SYSTEM,
-        "delete",
-        "pod",
-        "-l",
-        "app.kubernetes.io/name=match-operator",
-        "--grace-period=0",
-        "--force",
-    )
+    kill_operator(stories.lab)
     stories.wait_ready("killed")
     stories.kubectl("delete", "matchcluster", "killed", "--wait=true")

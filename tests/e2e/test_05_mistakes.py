@@ -10,8 +10,11 @@ from stories import Namespace, small_nodes
     ("spec", "sentence"),
     [
         ({"index": {"name": "other"}}, "the name of the index cannot be changed"),
-        ({"elasticsearch": {"nodeSets": [{"name": "default", "count": 1}]}}, "can grow but not shrink yet"),
-        ({"elasticsearch": {"nodeSets": [{"name": "new"}]}}, "a node set cannot be removed yet"),
+        (
+            {"elasticsearch": {"nodeSets": [{"name": "default", "storage": {"className": "other"}}]}},
+            "the class of volumes cannot be changed",
+        ),
+        ({"elasticsearch": {"nodeSets": [{"name": "m", "roles": ["master"]}]}}, "needs the role data"),
         ({"api": {"autoscaling": {"min": 3, "max": 2}}}, "autoscaling.min must not exceed autoscaling.max"),
         ({"elasticsearch": {"version": "7.17.0"}}, "spec.elasticsearch.version"),
     ],

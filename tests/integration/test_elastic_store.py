@@ -17,6 +17,7 @@ from labcluster.elasticsearch import shared_node
 from match_service import engine
 from match_service.errors import StoreUnavailableError
 from match_service.model import Record
+from match_service.store import words
 from match_service.store.elastic import ElasticStore
 from pictures import jpeg
 from serving import server
@@ -179,6 +180,6 @@ def test_a_document_is_what_the_mapping_declares(url: str, client: Elasticsearch
     store.add(_record("a"))
     (hit,) = client.search(index=alias)["hits"]["hits"]
     assert set(hit["_source"]) == {"filepath", "metadata", "sha256", "signature", "timestamp"}
-    word = engine.words(_record("a").signature)[62]
+    word = words.tokens(_record("a").signature)[59]
     assert client.count(index=alias, query={"term": {"words": word}})["count"] == 1
     store.close()

@@ -10,7 +10,6 @@ import pytest
 from elasticsearch import Elasticsearch
 
 import elastic
-import match_index
 from labcluster.elasticsearch import shared_node
 from match_service import engine
 from match_service.engine.layout import HALF, from_half
@@ -229,7 +228,3 @@ def test_rows_of_images_long_gone_are_given_up(url: str, monkeypatch: pytest.Mon
         replica.follower.follow()
     assert replica.follower.memory.rows < 12
     assert (found(replica.store, 11), found(replica.store, 10)) == (["busy"], [])
-
-
-def test_a_document_id_is_what_the_mirror_keeps(url: str) -> None:
-    assert len(bytes.fromhex(match_index.document_id("a"))) == 32

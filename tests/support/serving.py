@@ -17,6 +17,8 @@ from typing import Any
 
 import urllib3
 
+from labcluster import processes
+
 START_SECONDS = 60
 MIDDLE = "Serving the Match API on "
 Files = Mapping[str, bytes]
@@ -113,7 +115,7 @@ class Server(Client):
 
 def environment(folder: Path, **settings: str) -> dict[str, str]:
     """An environment with nothing of ours set but ``settings``."""
-    ours = re.compile("MATCH_|ELASTICSEARCH_|PORT$|WORKER_COUNT$|ALL_ORIENTATIONS$")
+    ours = re.compile("(?i)MATCH_|ELASTICSEARCH_|PORT$|WORKER_COUNT$|ALL_ORIENTATIONS$|[a-z]+_PROXY$")
     kept = {name: value for name, value in os.environ.items() if not ours.match(name)}
     return {**kept, "PORT": "0", "MATCH_DATA": str(folder / "match.db"), **settings}
 
@@ -141,13 +143,7 @@ def server(folder: Path, *, wait: bool = True, **settings: str) -> Iterator[Serv
         running.seconds_to_ready = time.monotonic() - begin
         yield running
     finally:
-        if process.poll() is None:
-            process.terminate()
-        try:
-            process.wait(40)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        processes.end(process, 40)
         reader.join(5)
         if process.stderr:
             process.stderr.close()

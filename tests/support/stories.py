@@ -51,6 +51,12 @@ def namespace_object(name: str) -> Json:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
 
 
+def kill_operator(lab: Cluster) -> None:
+    """End the operator without a warning; its Deployment starts another."""
+    selector = ("-l", "app.kubernetes.io/name=match-operator")
+    lab.kubectl("-n", SYSTEM, "delete", "pod", *selector, "--grace-period=0", "--force")
+
+
 def cleanup(lab: Cluster, *, wait: bool) -> None:
     """Remove what a run made; the next one waits until an earlier one's is gone."""
     words = ("--ignore-not-found", f"--wait={str(wait).lower()}", "--timeout=180s")
@@ -121,6 +127,11 @@ class Namespace:
         wait(settled, seconds, lambda: json.dumps(self.status(name), indent=1))
         return time.monotonic() - start
 
+    def pods(self, name: str, component: str) -> dict[str, Json]:
+        """The pods of a MatchCluster's component by name."""
+        selector = f"match.dev/cluster={name},app.kubernetes.io/component={component}"
+        return {p["metadata"]["name"]: p for p in self.get("pods", "", "-l", selector)["items"]}
+
     def wait_condition(self, name: str, kind: str, text: str, seconds: float = 60) -> Json:
         """Wait until a condition's message holds ``text``."""
         wait(
@@ -162,6 +173,10 @@ class Api:
     def count(self) -> int:
         """GET /count."""
         return int(self._ok("get", "/count")[0])
+
+    def paths(self) -> list[str]:
+        """GET /list: every filepath, of 10,000 at most."""
+        return [str(path) for path in self._ok("get", "/list?limit=10000")]
 
     def delete(self, path: str) -> None:
         """DELETE /delete."""

@@ -8,10 +8,11 @@ from typing import Any
 import yaml
 
 import match_index
-from match_operator import api, desired, names
+from match_operator import api, desired, names, plan
 from match_operator.config import Config
 from match_operator.desired import elasticsearch
-from match_operator.observed import Elastic, Observed
+from match_operator.observed import Disk, Elastic, Node, Observed, Shard
+from match_operator.plan import membership
 
 Json = dict[str, Any]
 
@@ -57,9 +58,28 @@ def cluster(spec: Json | None = None, *, config: Config = CONFIG, **metadata: An
     return api.from_body(body(spec, **metadata), config)
 
 
-def objects(of: api.MatchCluster, *, formed: bool = True) -> list[Json]:
-    """What should exist."""
-    return desired.build(of, () if formed else elasticsearch.initial_masters(of))
+def kept(spec: Json | None = None, **metadata: Any) -> api.MatchCluster:
+    """A parsed MatchCluster whose resolved defaults are kept already."""
+    return cluster(
+        spec, annotations={names.RESOLVED_ANNOTATION: cluster(spec).resolved.annotation}, **metadata
+    )
+
+
+def node_sets(*sets: str | tuple[str, Json], **spec: Any) -> Json:
+    """A spec with these node sets; each a name, or a name and its fields."""
+    named = [{"name": s} if isinstance(s, str) else {"name": s[0]} | s[1] for s in sets]
+    return {"elasticsearch": {"nodeSets": named} | spec}
+
+
+def plan_for(of: api.MatchCluster, seen: Observed, *, formed: bool = True) -> plan.Plan:
+    """What the operator would do now."""
+    return plan.make(of, objects(of, formed=formed, seen=seen), seen)
+
+
+def objects(of: api.MatchCluster, *, formed: bool = True, seen: Observed | None = None) -> list[Json]:
+    """What should exist, beside what is there."""
+    replicas = membership.replicas(of, seen) if seen else {}
+    return desired.build(of, () if formed else elasticsearch.initial_masters(of, replicas), replicas)
 
 
 def pod(name: str, component: str, *, ready: bool = True, revision: str = "r1", **labels: str) -> Json:
@@ -75,6 +95,23 @@ def pod(name: str, component: str, *, ready: bool = True, revision: str = "r1", 
         },
         "spec": {},
         "status": {"conditions": [{"type": "Ready", "status": str(ready)}]},
+    }
+
+
+def claim(node: str, requested: str = "20Gi", capacity: str = "20Gi") -> Json:
+    """The volume claim of a node."""
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {
+            "name": names.volume(node),
+            "namespace": "lab",
+            "uid": f"uid-{names.volume(node)}",
+            "resourceVersion": "1",
+            "labels": names.selector("photos", names.ELASTICSEARCH),
+        },
+        "spec": {"resources": {"requests": {"storage": requested}}},
+        "status": {"phase": "Bound", "capacity": {"storage": capacity}},
     }
 
 
@@ -102,18 +139,40 @@ def settled(of: api.MatchCluster, items: list[Json] | None = None) -> dict[tuple
     return children
 
 
+def members(of: api.MatchCluster, version: str = "") -> dict[str, Node]:
+    """The nodes of an Elasticsearch in which everything has happened that should."""
+    return {
+        name: Node(f"id-{name}", version or of.resolved.elasticsearch_version, s.is_master, s.is_data)
+        for s in of.node_sets
+        for i in range(s.count)
+        for name in [names.node(of.name, s.name, i)]
+    }
+
+
+def copies(of: api.MatchCluster, nodes: Iterable[str], size: int = 2**30) -> tuple[Shard, ...]:
+    """Started copies of every shard of the index, spread over some nodes in turn."""
+    nodes, index = list(nodes), match_index.backing_index(of.index.name)
+    return tuple(
+        Shard(index, number, copy == 0, started=True, node=nodes[(number + copy) % len(nodes)], bytes=size)
+        for number in range(of.index.shards)
+        for copy in range(min(of.index.replicas + 1, len(nodes)))
+    )
+
+
 def elastic(of: api.MatchCluster, **changes: Any) -> Elastic:
     """An Elasticsearch in which everything has happened that should."""
     index = of.index
+    nodes = members(of)
+    data = [name for name, node in nodes.items() if node.is_data]
     answers: Json = {
         "uuid": "u-1",
         "health": "green",
         "moving_shards": 0,
-        "nodes": {
-            names.node(of.name, s.name, i): of.resolved.elasticsearch_version
-            for s in of.node_sets
-            for i in range(s.count)
-        },
+        "nodes": nodes,
+        "master": next(name for name, node in nodes.items() if node.is_master),
+        "shards": copies(of, data),
+        "disks": {name: Disk(total=20 * 2**30, free=18 * 2**30, shards=1) for name in data},
+        "voters": frozenset(node.id for node in nodes.values() if node.is_master),
         "template": match_index.template_body(
             index.name, index.shards, of.index_replicas, index.refresh_interval
         ),

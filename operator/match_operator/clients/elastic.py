@@ -1,5 +1,6 @@
-"""Elasticsearch, as far as the operator needs it: what it is like, and the index behind the alias."""
+"""Elasticsearch, as far as the operator needs it: what it is like, its index, and nodes that come and go."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from elastic_transport import TransportError
@@ -7,10 +8,12 @@ from elasticsearch import ApiError, Elasticsearch, NotFoundError
 
 import match_index
 from match_operator.errors import ElasticsearchError
-from match_operator.observed import Elastic, Json
+from match_operator.observed import Disk, Elastic, Json, Node, Shard, Shutdown
 
 TIMEOUT: Final = 5.0
-"""Seconds for one request; a reconcile tries again, so waiting longer only delays the status."""
+"""Seconds for one look; a reconcile tries again, so waiting longer only delays the status."""
+WRITE_TIMEOUT: Final = 20.0
+"""Seconds for one change, which a busy master may take some time to publish to every node."""
 
 
 class ElasticClient:
@@ -18,41 +21,96 @@ class ElasticClient:
 
     def __init__(self, url: str) -> None:
         self._client = Elasticsearch(url, request_timeout=TIMEOUT, max_retries=0)
+        self._writer = self._client.options(request_timeout=WRITE_TIMEOUT)
 
     def observe(self, alias: str) -> Elastic:
         """What the cluster is like; raises ``ElasticsearchError`` when it does not answer in full."""
         try:
-            info = self._client.info()
-            health = self._client.cluster.health(timeout="1s", master_timeout="2s")
-            nodes: Any = self._client.cat.nodes(h="name,version", format="json", master_timeout="2s")
-            indices = self._indices(alias)
-            return Elastic(
-                uuid=info["cluster_uuid"] if info["cluster_uuid"] != "_na_" else "",
-                health=health["status"],
-                moving_shards=health["relocating_shards"] + health["initializing_shards"],
-                nodes={node["name"]: node["version"] for node in nodes},
-                template=self._template(match_index.template_name(alias)),
-                indices=indices,
-                documents=self._client.count(index=alias)["count"] if indices else 0,
-            )
+            return self._observe(alias)
         except (ApiError, TransportError) as error:
             raise ElasticsearchError(_sentence(error)) from error
 
+    def _observe(self, alias: str) -> Elastic:
+        client = self._client
+        info = client.info()
+        health = client.cluster.health(timeout="1s", master_timeout="2s")
+        members: Any = client.cat.nodes(
+            h="name,id,version,node.role,master", full_id=True, format="json", master_timeout="2s"
+        )
+        nodes = {m["name"]: _node(m) for m in members}
+        shards = self._shards()
+        indices = self._indices(alias)
+        settings = client.cluster.get_settings(flat_settings=True, master_timeout="2s")
+        votes = self._votes()
+        return Elastic(
+            uuid=info["cluster_uuid"] if info["cluster_uuid"] != "_na_" else "",
+            health=health["status"],
+            moving_shards=health["relocating_shards"]
+            + health["initializing_shards"]
+            + health["number_of_in_flight_fetch"],
+            nodes=nodes,
+            master=next((m["name"] for m in members if m["master"] == "*"), ""),
+            template=self._template(match_index.template_name(alias)),
+            indices=indices,
+            documents=client.count(index=alias)["count"] if indices else 0,
+            shards=shards,
+            disks=self._disks(),
+            settings=settings["persistent"],
+            overrides=settings["transient"],
+            voters=frozenset(votes.get("last_committed_config", [])),
+            excluded_voters=tuple(v["node_name"] for v in votes.get("voting_config_exclusions", [])),
+            shutdowns=self._shutdowns(),
+            stuck=self._stuck(settings["persistent"], shards) if not health["relocating_shards"] else "",
+        )
+
     def put_template(self, name: str, body: Json) -> None:
         """Create or replace a composable index template."""
-        self._do(self._client.indices.put_index_template, name=name, body=body)
+        self._do(self._writer.indices.put_index_template, name=name, body=body)
 
     def create_index(self, name: str, body: Json) -> None:
         """Create an index; that it exists already is fine."""
         try:
-            self._do(self._client.indices.create, index=name, body=body)
+            self._do(self._writer.indices.create, index=name, body=body)
         except ElasticsearchError as error:
             if "resource_already_exists_exception" not in str(error):
                 raise
 
     def update_index(self, name: str, settings: Json) -> None:
         """Change dynamic settings of an index."""
-        self._do(self._client.indices.put_settings, index=name, settings=settings)
+        self._do(self._writer.indices.put_settings, index=name, settings=settings)
+
+    def change_settings(self, settings: Mapping[str, str | None]) -> None:
+        """Change persistent cluster settings in one go; None removes one."""
+        self._do(self._writer.cluster.put_settings, persistent=dict(settings))
+
+    def flush(self) -> None:
+        """Flush every index; shards that cannot be flushed now are only slower to come back."""
+        try:
+            self._do(self._writer.indices.flush, wait_if_ongoing=True)
+        except ElasticsearchError as error:
+            if "does not answer" in str(error):
+                raise
+
+    def put_shutdown(self, node_id: str, reason: str) -> None:
+        """Announce the restart of a node."""
+        self._do(self._writer.shutdown.put_node, node_id=node_id, type="restart", reason=reason)
+
+    def drop_shutdown(self, node_id: str) -> None:
+        """Take the announcement back; that there is none is fine."""
+        try:
+            self._writer.shutdown.delete_node(node_id=node_id)
+        except NotFoundError:
+            return
+        except (ApiError, TransportError) as error:
+            raise ElasticsearchError(_sentence(error)) from error
+
+    def exclude_voter(self, node: str) -> None:
+        """Have a node give up its vote; refused by Elasticsearch where the votes left could not elect."""
+        self._do(self._writer.cluster.post_voting_config_exclusions, node_names=node, timeout="3s")
+
+    def admit_voters(self) -> None:
+        """Let every node vote again."""
+        self._do(self._writer.cluster.delete_voting_config_exclusions, wait_for_removal=False)
 
     def close(self) -> None:
         """Drop the connections."""
@@ -72,11 +130,98 @@ class ElasticClient:
         template: Json = found[0]["index_template"]
         return template
 
+    def _shards(self) -> tuple[Shard, ...]:
+        rows: Any = self._client.cat.shards(
+            h="index,shard,prirep,state,node,store", bytes="b", format="json", master_timeout="2s"
+        )
+        return tuple(
+            Shard(
+                index=row["index"],
+                number=int(row["shard"]),
+                primary=row["prirep"] == "p",
+                started=row["state"] in ("STARTED", "RELOCATING"),
+                # "name -> address id name" while it relocates.
+                node=(row["node"] or "").partition(" ")[0],
+                bytes=int(row["store"] or 0),
+            )
+            for row in rows
+        )
+
+    def _disks(self) -> dict[str, Disk]:
+        rows: Any = self._client.cat.allocation(
+            h="node,shards,disk.avail,disk.total", bytes="b", format="json", master_timeout="2s"
+        )
+        return {
+            row["node"]: Disk(int(row["disk.total"]), int(row["disk.avail"]), int(row["shards"]))
+            for row in rows
+            if row["disk.total"]
+        }
+
+    def _votes(self) -> Json:
+        answer = self._client.cluster.state(
+            metric="metadata", filter_path="metadata.cluster_coordination", master_timeout="2s"
+        )
+        votes: Json = answer.get("metadata", {}).get("cluster_coordination", {})
+        return votes
+
+    def _shutdowns(self) -> tuple[Shutdown, ...] | None:
+        try:
+            found = self._client.shutdown.get_node(master_timeout="2s").get("nodes")
+        except ApiError as error:
+            if error.meta.status in (400, 403, 404, 405):
+                return None
+            raise
+        if not isinstance(found, list):
+            return None  # the server took "shutdown" for the name of a node
+        return tuple(
+            Shutdown(
+                node_id=entry["node_id"],
+                reason=entry.get("reason", ""),
+                complete=entry.get("status") == "COMPLETE",
+                explanation=entry.get("shard_migration", {}).get("explanation", ""),
+            )
+            for entry in found
+        )
+
+    def _stuck(self, settings: Mapping[str, str], shards: tuple[Shard, ...]) -> str:
+        """Why the first shard on a node that is excluded from allocation stays there."""
+        excluded = settings.get("cluster.routing.allocation.exclude._name", "").split(",")
+        for shard in shards:
+            if shard.node in excluded and shard.started:
+                try:
+                    answer = self._client.cluster.allocation_explain(
+                        index=shard.index, shard=shard.number, primary=shard.primary, current_node=shard.node
+                    )
+                except ApiError:
+                    return ""
+                return _decisions(answer.body)
+        return ""
+
     def _do(self, call: Any, **arguments: Any) -> None:
         try:
             call(**arguments)
         except (ApiError, TransportError) as error:
             raise ElasticsearchError(_sentence(error)) from error
+
+
+def _node(member: Json) -> Node:
+    roles = member["node.role"]
+    return Node(
+        id=member["id"],
+        version=member["version"],
+        is_master="m" in roles,
+        # data, or one of its tiers: content, hot, warm, cold, frozen
+        is_data=bool(set(roles) & set("dshwcf")),
+    )
+
+
+def _decisions(explained: Json) -> str:
+    """The deciders that said no, of the first node that a shard might have gone to."""
+    for node in explained.get("node_allocation_decisions") or []:
+        said = [d["explanation"] for d in node.get("deciders") or [] if d.get("decision") == "NO"]
+        if said:
+            return f"node {node.get('node_name')} does not take it: {said[0][:300]}"
+    return ""
 
 
 def _sentence(error: ApiError | TransportError) -> str:

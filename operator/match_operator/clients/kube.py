@@ -22,6 +22,7 @@ _PREFIXES: Final = {
     names.KIND: (f"/apis/{names.API_VERSION}", names.PLURAL),
     "ConfigMap": ("/api/v1", "configmaps"),
     "Service": ("/api/v1", "services"),
+    "PersistentVolumeClaim": ("/api/v1", "persistentvolumeclaims"),
     "StatefulSet": ("/apis/apps/v1", "statefulsets"),
     "Deployment": ("/apis/apps/v1", "deployments"),
     "PodDisruptionBudget": ("/apis/policy/v1", "poddisruptionbudgets"),
@@ -92,13 +93,28 @@ class Kube:
         ]
         self._request("patch", path, body=body, content_type="application/json-patch+json")
 
-    def delete(self, item: Json) -> None:
-        """Delete exactly the object that was seen, not one that took its name or changed since."""
+    def change(self, item: Json, spec: Json) -> None:
+        """Merge into the spec of exactly the object that was seen; ``ConflictError`` if it changed since."""
+        metadata = item["metadata"]
+        seen = {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]}
+        self._request(
+            "patch",
+            _path(item["kind"], metadata["namespace"], metadata["name"]),
+            body={"metadata": seen, "spec": spec},
+            content_type="application/merge-patch+json",
+            field_manager=names.MANAGER,
+        )
+
+    def delete(self, item: Json, *, orphan: bool = False) -> None:
+        """Delete exactly the object that was seen, not one that took its name or changed since.
+
+        ``orphan`` leaves its dependents without an owner instead of deleting them too.
+        """
         metadata = item["metadata"]
         body = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
-            "propagationPolicy": "Background",
+            "propagationPolicy": "Orphan" if orphan else "Background",
             "preconditions": {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]},
         }
         path = _path(item["kind"], metadata["namespace"], metadata["name"])
@@ -179,7 +195,7 @@ def _translate(error: ApiException, path: str) -> Exception:
         return _NotFoundError(f"{path}: {message}")
     if error.status == 409:
         return ConflictError(f"{path}: {message}")
-    if error.status in (400, 422):
+    if error.status in (400, 422) or (error.status == 403 and "must support resize" in message):
         return InvalidSpecError(f"the API server refuses what the spec leads to: {message}")
     return KubernetesError(f"{path}: {error.status} {message}")
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from match_operator import names
@@ -11,12 +12,15 @@ from match_operator.desired import api, elasticsearch
 Json = dict[str, Any]
 
 
-def build(cluster: MatchCluster, initial_masters: tuple[str, ...]) -> list[Json]:
+def build(
+    cluster: MatchCluster, initial_masters: tuple[str, ...], replicas: Mapping[str, int] | None = None
+) -> list[Json]:
     """The objects in the order in which they are applied.
 
     ``initial_masters`` are the nodes that may form a new Elasticsearch cluster; empty once one has formed.
+    ``replicas`` by name of StatefulSet win over the spec's counts: nodes are removed by plan/drain.py alone.
     """
-    objects = [*elasticsearch.build(cluster, initial_masters), *api.build(cluster)]
+    objects = [*elasticsearch.build(cluster, initial_masters, replicas or {}), *api.build(cluster)]
     return [_finish(cluster, item) for item in objects]
 
 
@@ -34,8 +38,11 @@ def _finish(cluster: MatchCluster, item: Json) -> Json:
             }
         ],
     }
-    fingerprint = hashlib.sha256(
-        json.dumps(item | {"metadata": metadata}, sort_keys=True).encode()
-    ).hexdigest()
+    spec = item.get("spec", {})
+    if item["kind"] == "StatefulSet":
+        # Nodes come and go one by one; a field that is always there can be compared with the live one.
+        spec = {key: value for key, value in spec.items() if key != "replicas"}
+    text = json.dumps(item | {"metadata": metadata, "spec": spec}, sort_keys=True)
+    fingerprint = hashlib.sha256(text.encode()).hexdigest()
     annotations = metadata.get("annotations", {}) | {names.APPLIED_ANNOTATION: fingerprint[:16]}
     return item | {"metadata": metadata | {"annotations": annotations}}

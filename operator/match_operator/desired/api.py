@@ -71,8 +71,10 @@ def autoscaler(cluster: MatchCluster) -> Json:
 
 
 def _pod_template(cluster: MatchCluster) -> Json:
+    restarted = pod.restarted(cluster.resolved.restarted_api)
+    annotations: Json = {"annotations": restarted} if restarted else {}
     template = {
-        "metadata": {"labels": names.labels(cluster.name, names.API)},
+        "metadata": {"labels": names.labels(cluster.name, names.API)} | annotations,
         "spec": {
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
@@ -91,6 +93,7 @@ def _container(cluster: MatchCluster) -> Json:
         "ELASTICSEARCH_URL": names.elasticsearch_url(cluster.name, cluster.namespace),
         "ELASTICSEARCH_INDEX": cluster.index.name,
         "ALL_ORIENTATIONS": str(cluster.api.all_orientations).lower(),
+        "MATCH_AUTH": "open",
         "MATCH_MANAGE_INDEX": "false",
         "PORT": str(names.API_PORT),
         "WORKER_COUNT": str(cluster.api.workers),

@@ -25,6 +25,11 @@ def restricted_pod() -> Json:
     }
 
 
+def restarted(asked: str) -> Json:
+    """Annotation of the pods that makes them new when ``asked`` changes; none while it is empty."""
+    return {names.RESTARTED_ANNOTATION: asked} if asked else {}
+
+
 def spread(cluster: str, component: str) -> Json:
     """Affinity that keeps pods of a component on different nodes where there are enough."""
     return {

@@ -12,6 +12,12 @@ def ok(method: str, result: list[Any]) -> Response:
     return _reply(200, "ok", [], method, result)
 
 
+def batch(method: str, rows: list[dict[str, Any]]) -> Response:
+    """A 200 for several items, each with its own status; "warn" where one failed."""
+    errors = [error for row in rows for error in row["error"]]
+    return _reply(200, "warn" if errors else "ok", errors, method, rows)
+
+
 def fail(status: int, sentence: str, method: str, headers: Mapping[str, str] | None = None) -> Response:
     """An error reply; ``sentence`` says what is wrong and what would be right."""
     reply = _reply(status, "fail", [sentence], method, [])

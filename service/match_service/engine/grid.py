@@ -1,5 +1,9 @@
-"""Mean grey level around each of the 9 x 9 grid points, in both arithmetics of ``grey``."""
+"""Mean grey level around each of the 9 x 9 grid points, in both arithmetics of ``grey``.
 
+Where the points lie follows from the size and the window alone, so it is kept for the next image.
+"""
+
+import functools
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -15,20 +19,32 @@ _ROWS: Final = 257
 
 
 class Boxes(NamedTuple):
-    """The 9 row spans and 9 column spans whose 81 crossings are averaged; each (9,), in pixels."""
+    """The 9 row spans and 9 column spans whose 81 crossings are averaged, in pixels."""
 
-    tops: NDArray[np.int64]
-    bottoms: NDArray[np.int64]
-    lefts: NDArray[np.int64]
-    rights: NDArray[np.int64]
+    rows: list[tuple[int, int]]
+    columns: list[tuple[int, int]]
+    edges: NDArray[np.intp]
+    """Of the column spans, one after the other, from the first one's left edge (18,)."""
+    shares: NDArray[np.float64]
+    """By which a crossing's sum of grey levels is its mean's multiple (9, 9)."""
 
 
 def boxes(frame: Frame, window: Window) -> Boxes:
     """image-match's sample boxes: about a twentieth of the shorter side, around evenly spread points."""
-    side = max(2.0, int(0.5 + min(frame.height, frame.width) / 20.0))
-    tops, bottoms = _spans(window.top, window.bottom, side, frame.height)
-    lefts, rights = _spans(window.left, window.right, side, frame.width)
-    return Boxes(tops, bottoms, lefts, rights)
+    return _boxes(frame.height, frame.width, window)
+
+
+@functools.lru_cache(maxsize=256)
+def _boxes(height: int, width: int, window: Window) -> Boxes:
+    side = max(2.0, int(0.5 + min(height, width) / 20.0))
+    tops, bottoms = _spans(window.top, window.bottom, side, height)
+    lefts, rights = _spans(window.left, window.right, side, width)
+    return Boxes(
+        list(zip(tops.tolist(), bottoms.tolist(), strict=True)),
+        list(zip(lefts.tolist(), rights.tolist(), strict=True)),
+        np.stack([lefts, rights], axis=1).ravel() - lefts[0],
+        np.outer(bottoms - tops, rights - lefts) * float(SCALE),
+    )
 
 
 def _spans(low: int, high: int, side: float, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -39,30 +55,27 @@ def _spans(low: int, high: int, side: float, size: int) -> tuple[NDArray[np.int6
 
 def fast_means(frame: Frame, box: Boxes) -> NDArray[np.float64]:
     """Means 0..1, shape (9, 9): exact integer sums, each rounded once (error below 1e-15)."""
-    left, right = int(box.lefts[0]), int(box.rights[-1])
-    # Running sums may wrap around, but no box holds 2**32: its sides are at most a twentieth of 65,535.
-    columns = np.zeros((GRID, right - left + 1, 3), dtype=np.uint32)
-    for i in range(GRID):
-        columns[i, 1:] = _column_sums(frame.region(int(box.tops[i]), int(box.bottoms[i]), left, right))
-    running = np.cumsum(columns, axis=1, dtype=np.uint32)
-    sums = running[:, box.rights - left] - running[:, box.lefts - left]
-    counts = np.outer(box.bottoms - box.tops, box.rights - box.lefts)
-    means: NDArray[np.float64] = (sums.astype(np.int64) @ WEIGHTS) / (counts * SCALE)
+    left, right = box.columns[0][0], box.columns[-1][1]
+    tall = box.rows[GRID // 2][1] - box.rows[GRID // 2][0] > _ROWS
+    # One column more: ``reduceat`` wants the last edge to be one.
+    columns = np.zeros((GRID, right - left + 1, 3), dtype=np.uint32 if tall else np.uint16)
+    for i, (top, bottom) in enumerate(box.rows):
+        for start in range(top, bottom, _ROWS):
+            band = frame.region(start, min(start + _ROWS, bottom), left, right)
+            if tall:
+                columns[i, :-1] += np.add.reduce(band, axis=0, dtype=np.uint16)
+            else:
+                np.add.reduce(band, axis=0, dtype=np.uint16, out=columns[i, :-1])
+    sums = np.add.reduceat(columns, box.edges, axis=1, dtype=np.uint32)[:, ::2]
+    means: NDArray[np.float64] = (sums @ WEIGHTS) / box.shares
     return means
-
-
-def _column_sums(band: NDArray[np.uint8]) -> NDArray[np.uint32]:
-    sums = np.zeros(band.shape[1:], dtype=np.uint32)
-    for start in range(0, len(band), _ROWS):
-        sums += np.add.reduce(band[start : start + _ROWS], axis=0, dtype=np.uint16)
-    return sums
 
 
 def exact_means(frame: Frame, box: Boxes) -> NDArray[np.float64]:
     """Means 0..1, shape (9, 9), bit for bit those of image-match on this machine."""
     means = np.empty((GRID, GRID))
-    for i in range(GRID):
-        grey = exact_grey(frame.rows(int(box.tops[i]), int(box.bottoms[i])))
-        for j in range(GRID):
-            means[i, j] = np.mean(grey[:, int(box.lefts[j]) : int(box.rights[j])])
+    for i, (top, bottom) in enumerate(box.rows):
+        grey = exact_grey(frame.rows(top, bottom))
+        for j, (left, right) in enumerate(box.columns):
+            means[i, j] = np.mean(grey[:, left:right])
     return means

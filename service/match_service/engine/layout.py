@@ -39,9 +39,17 @@ MIRROR: Final[Indices] = NEIGHBOUR[HALF] * 8 + 7 - HALF % 8
 """For each of ``HALF`` the value that is its negative."""
 
 
+def _sources() -> Indices:
+    source = np.full(LENGTH, 2 * len(HALF))
+    source[HALF] = np.arange(len(HALF))
+    source[MIRROR] = np.arange(len(HALF)) + len(HALF)
+    return source
+
+
+_SOURCES: Final = _sources()
+
+
 def from_half(half: NDArray[np.int8]) -> NDArray[np.int8]:
     """Whole signatures (..., 648) from their determining values (..., 272)."""
-    whole = np.zeros((*half.shape[:-1], LENGTH), dtype=np.int8)
-    whole[..., HALF] = half
-    whole[..., MIRROR] = -half
-    return whole
+    zero = np.zeros((*half.shape[:-1], 1), dtype=np.int8)
+    return np.concatenate([half, -half, zero], axis=-1).take(_SOURCES, axis=-1)

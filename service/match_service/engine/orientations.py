@@ -52,5 +52,10 @@ def views(signature: Signature, all_orientations: bool) -> Views:
     """The signature alone, (1, 648), or in the 16 orientations of ``VIEW_NAMES``, (16, 648)."""
     if not all_orientations:
         return signature[None, :]
-    turned = signature[_PERMUTATIONS]
-    return np.concatenate([turned, -turned])
+    half = turned(signature)
+    return np.concatenate([half, -half])
+
+
+def turned(signatures: NDArray[np.int8]) -> NDArray[np.int8]:
+    """Signatures (..., 648) in the eight orientations that do not invert, (..., 8, 648)."""
+    return signatures[..., _PERMUTATIONS]

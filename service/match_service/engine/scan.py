@@ -1,20 +1,20 @@
-"""Exact distances to very many signatures: counting common bits, in passes that stay in the cache.
+"""Exact distances to very many signatures: sketches show which could be near, counting bits which are.
 
 A signature is antisymmetric (see ``layout``), so 272 of its values determine it and half of every dot
 product is the dot product of the halves. As three planes of 272 bits (nonzero, of size two, negative) they
-take 102 bytes at rest and 15 machine words to search.
+take 102 bytes at rest, and 15 machine words, a norm and a sketch (see ``sketch``) to search.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from match_service.engine import kernel
 from match_service.engine.layout import HALF, LENGTH, from_half
 from match_service.engine.packing import normalise
+from match_service.engine.sketch import SKETCH_BYTES, Sieve, Sketches, sketches
 from match_service.model import Views
 
 HALF_BYTES: Final = 102
@@ -24,9 +24,15 @@ WORDS: Final = 15
 
 _PLANE: Final = HALF_BYTES // 3
 _PLANE_WORDS: Final = WORDS // 3
-_EXPECTED_HITS: Final = 1024
+ROW_BYTES: Final = 8 * WORDS + 2 + SKETCH_BYTES
+"""Memory of a signature as ``Rows``."""
+
 _CHUNK: Final = 16384
 """Rows in one pass; what a pass touches fits the second-level cache."""
+_WORTH_SIEVING: Final = 2048
+"""Fewer rows are counted sooner than sieved."""
+_MOST_PAIRS: Final = 0.2
+"""Where a larger share of all rows and views passes the sieve, it costs less to count everything."""
 
 Halves = NDArray[np.uint8]
 Planes = NDArray[np.uint64]
@@ -46,8 +52,13 @@ def pack_halves(signatures: NDArray[np.int8]) -> Halves:
 
 def unpack_halves(halves: Halves) -> NDArray[np.int8]:
     """Signatures (n, 648) of rows (n, 102)."""
+    return from_half(_values(halves))
+
+
+def _values(halves: Halves) -> NDArray[np.int8]:
     bits = np.unpackbits(halves.reshape(-1, 3, _PLANE), axis=2).view(np.int8)
-    return from_half((bits[:, 0] + bits[:, 1]) * (1 - 2 * bits[:, 2]))
+    values: NDArray[np.int8] = (bits[:, 0] + bits[:, 1]) * (1 - 2 * bits[:, 2])
+    return values
 
 
 def planes(halves: Halves) -> Planes:
@@ -60,12 +71,53 @@ def planes(halves: Halves) -> Planes:
     return np.ascontiguousarray(words.view(np.uint64)[:, :, 0].T)
 
 
+def halves_of(columns: Planes) -> Halves:
+    """Rows (n, 102) of word columns (15, n): what ``planes`` was given."""
+    words = np.ascontiguousarray(columns.T).view(np.uint8).reshape(-1, WORDS, 8)
+    sevens = words[:, :, :7].reshape(-1, 3, _PLANE_WORDS * 7)
+    return np.ascontiguousarray(sevens[:, :, :_PLANE]).reshape(-1, HALF_BYTES)
+
+
 def squares(columns: Planes) -> NDArray[np.int16]:
     """||a||^2 of each of the signatures in word columns (15, n)."""
     nonzero = np.bitwise_count(columns[:_PLANE_WORDS]).sum(axis=0, dtype=np.int16)
     two = np.bitwise_count(columns[_PLANE_WORDS : 2 * _PLANE_WORDS]).sum(axis=0, dtype=np.int16)
     found: NDArray[np.int16] = 2 * (nonzero + 3 * two)
     return found
+
+
+class Rows(NamedTuple):
+    """Signatures in memory, as they are searched."""
+
+    columns: Planes
+    """(15, n)"""
+    squares: NDArray[np.int16]
+    """(n,)"""
+    sketches: Sketches
+    """(48, n)"""
+
+    @classmethod
+    def of(cls, halves: Halves) -> "Rows":
+        """Those of rows (n, 102)."""
+        columns = planes(halves)
+        return cls(columns, squares(columns), sketches(_values(halves)))
+
+    @classmethod
+    def within(cls, memory: Any, start: int, count: int) -> "Rows":
+        """Room for ``count`` rows in a writable buffer, from byte ``start``, a multiple of 8."""
+        columns = np.frombuffer(memory, np.uint64, WORDS * count, start)
+        own = np.frombuffer(memory, np.int16, count, start + columns.nbytes)
+        rest = np.frombuffer(memory, np.int8, SKETCH_BYTES * count, start + columns.nbytes + own.nbytes)
+        return cls(columns.reshape(WORDS, count), own, rest.reshape(SKETCH_BYTES, count))
+
+    def take(self, rows: "slice | NDArray[np.intp]") -> "Rows":
+        """Some of the rows; a view for a slice."""
+        return Rows(self.columns[:, rows], self.squares[rows], self.sketches[:, rows])
+
+    def put(self, at: int, rows: "Rows") -> None:
+        """Write ``rows`` from row ``at`` on."""
+        span = slice(at, at + len(rows.squares))
+        self.columns[:, span], self.squares[span], self.sketches[:, span] = rows
 
 
 class Hits(NamedTuple):
@@ -104,39 +156,46 @@ class Query:
     def __init__(self, views: Views, cutoff: float) -> None:
         self._cutoff = cutoff
         self._questions = _questions(views, cutoff)
-        self._words = np.stack([question.words for question in self._questions])
+        self._words = np.stack([question.words for question in self._questions], axis=1)
         self._limits = np.stack([question.limits for question in self._questions])
+        self._sieve = Sieve(views[[question.view for question in self._questions]][:, HALF], cutoff)
 
-    def scan(self, columns: Planes, own: NDArray[np.int16], *, compiled: bool = True) -> Hits:
+    def search(self, rows: Rows) -> Hits:
+        """Hits among ``rows``, whose distances are only taken where their sketches do not rule them out."""
+        count = len(rows.squares)
+        if count >= _WORTH_SIEVING:
+            row, number = self._sieve.pairs(rows.sketches)
+            if len(row) <= _MOST_PAIRS * count * len(self._questions):
+                return self._best(self._pairs(rows, row, number))
+        return self.scan(rows.columns, rows.squares)
+
+    def scan(self, columns: Planes, own: NDArray[np.int16]) -> Hits:
         """Hits among the first ``len(own)`` signatures in word columns (15, n), whose squared norms are
-        ``own``; by the compiled loop where it is there and ``compiled`` does not forbid it."""
-        find = kernel.compiled(len(own)) if compiled else None
-        return self._best(self._passes(columns, own) if find is None else self._loop(find, columns, own))
-
-    def _loop(self, find: kernel.Find, columns: Planes, own: NDArray[np.int16]) -> list[Hits]:
-        columns = np.ascontiguousarray(columns)
-        hits = np.empty((_EXPECTED_HITS, 3), dtype=np.int64)
-        found = find(columns, own, self._words, self._limits, hits)
-        if found > len(hits):
-            hits = np.empty((found, 3), dtype=np.int64)
-            find(columns, own, self._words, self._limits, hits)
-        parts: list[Hits] = []
-        for number, question in enumerate(self._questions):
-            rows, _, dots = hits[:found][hits[:found, 1] == number].T
-            parts.extend(question.near(dots.astype(np.int16), own[rows], rows))
-        return parts
-
-    def _passes(self, columns: Planes, own: NDArray[np.int16]) -> list[Hits]:
+        ``own``, by the distances of all."""
         parts: list[Hits] = []
         for start in range(0, len(own), _CHUNK):
             norms = own[start : start + _CHUNK]
             part = columns[:, start : start + len(norms)]
-            scratch = _Scratch(len(norms))
+            scratch = Scratch(len(norms))
             for question in self._questions:
                 dots = scratch.dots(part, question.words)
                 near = np.flatnonzero(np.abs(dots) >= question.limits[norms])
                 if len(near):
                     parts.extend(question.near(dots[near], norms[near], near + start))
+        return self._best(parts)
+
+    def _pairs(self, table: Rows, rows: NDArray[np.intp], numbers: NDArray[np.intp]) -> list[Hits]:
+        """Hits among pairs of rows and questions."""
+        parts: list[Hits] = []
+        for start in range(0, len(rows), _CHUNK):
+            row, number = rows[start : start + _CHUNK], numbers[start : start + _CHUNK]
+            dots = Scratch(len(row)).dots(table.columns[:, row], self._words[:, number])
+            norms = table.squares[row]
+            near = np.flatnonzero(np.abs(dots) >= self._limits[number, norms])
+            row, number, dots, norms = row[near], number[near], dots[near], norms[near]
+            for which in np.unique(number).tolist():
+                its = number == which
+                parts.extend(self._questions[which].near(dots[its], norms[its], row[its]))
         return parts
 
     def _best(self, parts: list[Hits]) -> Hits:
@@ -161,7 +220,9 @@ def _halves(signatures: NDArray[np.int8]) -> NDArray[np.int8]:
     return half
 
 
-def _limits(square: int, cutoff: float) -> NDArray[np.int16]:
+def limits_of(square: int, cutoff: float) -> NDArray[np.int16]:
+    """By squared norm of a row: the half dot product with a signature of norm ``square`` below which it is
+    certainly farther than ``cutoff``."""
     norms = np.arange(4 * LENGTH + 1)
     reach = cutoff * (np.sqrt(norms) + np.sqrt(square))
     needed = np.floor((norms + square - reach**2) / 4) - 1
@@ -182,7 +243,7 @@ def _questions(views: Views, cutoff: float) -> list[_Question]:
         asked.update({i, i if negative is None else negative})
         words = planes(pack_halves(row[None, :]))
         square = int(squares(words)[0])
-        questions.append(_Question(words[:, 0], square, _limits(square, cutoff), i, negative))
+        questions.append(_Question(words[:, 0], square, limits_of(square, cutoff), i, negative))
     return questions
 
 
@@ -192,7 +253,7 @@ def _distances(halves: NDArray[np.int16], own: NDArray[np.int16], square: int) -
     return normalise(norms + theirs - 4.0 * halves, norms, theirs)
 
 
-class _Scratch:
+class Scratch:
     """Work space of one chunk, so that a pass allocates nothing."""
 
     def __init__(self, rows: int) -> None:

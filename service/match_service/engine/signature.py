@@ -7,7 +7,7 @@ and only there, its own arithmetic is repeated ("guarded" arithmetic).
 
 import functools
 import os
-from typing import Final
+from typing import Final, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,10 +84,10 @@ def _engine() -> str:
 def frame_signature(frame: Frame) -> Signature:
     """Signature of decoded pixels, 648 zeros if they are flat."""
     box = boxes(frame, window(frame))
-    differences = _differences(fast_means(frame, box))
-    if _in_doubt(differences):
-        differences = _differences(exact_means(frame, box))
-    return from_half(_quantise(differences))
+    half = _quantise(_differences(fast_means(frame, box)), guarded=True)
+    if half is None:
+        half = _quantise(_differences(exact_means(frame, box)))
+    return from_half(half)
 
 
 def _differences(means: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -96,37 +96,43 @@ def _differences(means: NDArray[np.float64]) -> NDArray[np.float64]:
     return flat[_FIRST] - flat[_SECOND]
 
 
-def _in_doubt(differences: NDArray[np.float64]) -> bool:
-    """Whether the last bits could change the quantised values."""
-    sizes = np.abs(differences)
-    if np.min(np.abs(sizes - TOLERANCE)) < _DOUBT:
-        return True
-    sizes = np.sort(sizes[sizes >= TOLERANCE])
-    if not len(sizes):
-        return False
-    if sizes[-1] > 1.0 - _DOUBT:
-        return True
-    middle = (len(sizes) - 1) // 2
-    return len(sizes) > 1 and bool(sizes[middle + 1] - sizes[middle] < _DOUBT)
-
-
-def _quantise(differences: NDArray[np.float64]) -> NDArray[np.int8]:
-    """-2..2 by size: below the tolerance 0, up to the median 1, above it 2.
+@overload
+def _quantise(differences: NDArray[np.float64]) -> NDArray[np.int8]: ...
+@overload
+def _quantise(differences: NDArray[np.float64], *, guarded: bool) -> NDArray[np.int8] | None: ...
+def _quantise(differences: NDArray[np.float64], *, guarded: bool = False) -> NDArray[np.int8] | None:
+    """-2..2 by size: below the tolerance 0, up to the median 1, above it 2; if ``guarded``, None where the
+    last bits could change that.
 
     Opposite values are exact negatives, so the sizes of half the values have the percentiles that image-match
     takes of the positive and of the negative ones.
     """
     sizes = np.abs(differences)
-    sizes[sizes < TOLERANCE] = 0.0
-    kept = np.sort(sizes[sizes > 0.0])
+    ordered = np.sort(sizes)
+    first = int(np.searchsorted(ordered, TOLERANCE))
+    kept = ordered[first:]
+    if guarded and _in_doubt(ordered, first):
+        return None
     if not len(kept):
         return np.zeros(len(sizes), dtype=np.int8)
     low, high = kept[(len(kept) - 1) // 2], kept[len(kept) // 2]
     median = high - (high - low) * 0.5  # numpy's interpolation, rounded as it rounds
-    above = sizes > median
     # image-match bins in place: the 1s it has just written are in reach of the upper bin if that one
     # includes 1.0, as in pure black and white art, and become 2s.
-    if median <= 1.0 <= kept[-1]:
-        above = sizes > 0.0
-    levels = np.where(above, 2, np.where(sizes > 0.0, 1, 0))
-    return (np.sign(differences) * levels).astype(np.int8)
+    above = TOLERANCE if median <= 1.0 <= kept[-1] else np.nextafter(median, np.inf)
+    levels = (sizes >= TOLERANCE).view(np.int8) + (sizes >= above).view(np.int8)
+    return np.negative(levels, out=levels, where=differences < 0)
+
+
+def _in_doubt(ordered: NDArray[np.float64], first: int) -> bool:
+    """Whether the last bits could change the quantised values; ``ordered`` sizes, of which those from
+    ``first`` on reach the tolerance."""
+    count = len(ordered) - first
+    if first and TOLERANCE - ordered[first - 1] < _DOUBT:
+        return True
+    if not count:
+        return False
+    if ordered[first] - TOLERANCE < _DOUBT or ordered[-1] > 1.0 - _DOUBT:
+        return True
+    middle = first + (count - 1) // 2
+    return count > 1 and bool(ordered[middle + 1] - ordered[middle] < _DOUBT)

@@ -16,12 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from match_service.engine.decode import Frame
-from match_service.engine.grey import exact_grey, integer_grey
+from match_service.engine.grey import WEIGHTS, exact_grey, integer_grey
 
 LOW: Final = 5 / 100
 HIGH: Final = 95 / 100
 _CLEAR: Final = 2550
 """Variation in units of 1/2,550,000 that is far above what rounding adds to any sum (at most 1e-7)."""
+_FEW: Final = 8
 _BLOCK_PIXELS: Final = 1 << 20
 
 
@@ -103,8 +104,19 @@ def _is_flat(line: _Line) -> bool:
     return line is _Line.FLAT
 
 
+def _plainly_varies(line: NDArray[np.uint8]) -> bool:
+    """Whether a few pixels of a line (n, 3) differ by what makes it clear: the others can but add to that."""
+    red, green, blue = WEIGHTS.tolist()
+    few = line[:: len(line) // _FEW + 1].tolist()
+    levels = [red * r + green * g + blue * b for r, g, b in few]
+    clear: bool = max(levels) - min(levels) >= _CLEAR
+    return clear
+
+
 def _row(frame: Frame, index: int) -> _Line:
     pixels = frame.rows(index, index + 1)
+    if _plainly_varies(pixels[0]):
+        return _Line.CLEAR
     variation = int(np.abs(np.diff(integer_grey(pixels), axis=1)).sum())
     if variation >= _CLEAR:
         return _Line.CLEAR
@@ -116,6 +128,8 @@ def _row(frame: Frame, index: int) -> _Line:
 
 def _column(frame: Frame, index: int) -> _Line:
     pixels = frame.region(0, frame.height, index, index + 1)
+    if _plainly_varies(pixels[:, 0]):
+        return _Line.CLEAR
     variation = int(np.abs(np.diff(integer_grey(pixels), axis=0)).sum())
     if variation >= _CLEAR:
         return _Line.CLEAR

@@ -13,6 +13,7 @@ WIDTH: Final = 16
 
 _STARTS: Final = np.linspace(0, LENGTH, COUNT, endpoint=False).astype(np.intp)
 _CELLS: Final = _STARTS[:, None] + np.arange(WIDTH)
+_PREFIXES: Final = tuple(f"{position}:" for position in range(COUNT))
 _POWERS: Final = 3 ** np.arange(WIDTH, dtype=np.int64)
 
 
@@ -30,4 +31,5 @@ def word_integers(signature: Signature) -> NDArray[np.int64]:
 
 def words(signature: Signature) -> list[str]:
     """The words as 63 tokens ``"<position>:<integer>"``, for one keyword field."""
-    return [f"{position}:{value}" for position, value in enumerate(word_integers(signature).tolist())]
+    values = map(str, word_integers(signature).tolist())
+    return [prefix + value for prefix, value in zip(_PREFIXES, values, strict=True)]

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from match_service import engine
 from match_service.engine import scan
 from match_service.errors import StoreUnavailableError
 from match_service.model import Match, Record
+from match_service.store import words
 from match_service.store.ranking import rank
 
 SOURCE: Final = ["filepath", "metadata", "signature"]
@@ -25,9 +25,9 @@ def document(record: Record) -> dict[str, Any]:
     body: dict[str, Any] = {
         "filepath": record.filepath,
         "sha256": record.sha256,
-        "timestamp": datetime.now(UTC).isoformat(),
+        "timestamp": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "signature": base64.b64encode(halves.tobytes()).decode("ascii"),
-        "words": engine.words(record.signature),
+        "words": words.tokens(record.signature),
     }
     if record.metadata is not None:
         body["metadata"] = record.metadata

@@ -14,9 +14,10 @@ import elasticsearch
 import numpy as np
 from elasticsearch import Elasticsearch
 
+import match_index
 from match_service.engine import scan
 from match_service.errors import StoreUnavailableError
-from match_service.store.mirror import ID_BYTES, MirrorMemory, Shard
+from match_service.store.mirror import MirrorMemory, Shard
 
 PERIOD_SECONDS: Final = 1.0
 """Between two rounds while searches come in."""
@@ -29,6 +30,7 @@ GARBAGE_ROWS: Final = 100_000
 """... if there are more than these."""
 MANAGE_SECONDS: Final = 60
 KEEP_ALIVE: Final = "2m"
+SIGNATURE: Final = {"includes": ["signature"]}
 
 Hit = dict[str, Any]
 log = logging.getLogger("match_service")
@@ -166,8 +168,7 @@ class Follower:
                     pit={"id": pit, "keep_alive": KEEP_ALIVE},
                     sort=[{"_shard_doc": "asc"}],
                     size=LOAD_DOCUMENTS,
-                    source=False,
-                    docvalue_fields=[{"field": "signature"}],
+                    source=SIGNATURE,
                     track_total_hits=False,
                     allow_partial_search_results=False,
                     **after,
@@ -202,8 +203,7 @@ class Follower:
                 query={"range": {"_seq_no": {"gt": after}}},
                 sort=[{"_seq_no": "asc"}],
                 size=PAGE_DOCUMENTS,
-                source=False,
-                docvalue_fields=[{"field": "signature"}],
+                source=SIGNATURE,
                 seq_no_primary_term=True,
                 track_total_hits=False,
                 allow_partial_search_results=False,
@@ -217,11 +217,11 @@ class Follower:
     def _append(self, hits: list[Hit]) -> bool:
         if not hits:
             return True
-        halves = b"".join(base64.b64decode(hit["fields"]["signature"][0]) for hit in hits)
-        ids = b"".join(bytes.fromhex(hit["_id"]) for hit in hits)
+        halves = b"".join(base64.b64decode(hit["_source"]["signature"]) for hit in hits)
+        ids = b"".join(match_index.id_bytes(hit["_id"]) for hit in hits)
         return self.memory.append(
             np.frombuffer(halves, np.uint8).reshape(-1, scan.HALF_BYTES),
-            np.frombuffer(ids, np.uint8).reshape(-1, ID_BYTES),
+            np.frombuffer(ids, np.uint8).reshape(-1, match_index.ID_BYTES),
         )
 
     def _tell(self, documents: int) -> None:

@@ -20,27 +20,24 @@ Sequences = NDArray[np.int64]
 
 
 class _Block:
-    """Up to 65,536 rows: 120 bytes of signature, 2 of norm, 8 of sequence, 1 of life each."""
+    """Up to 65,536 rows: 170 bytes of signature, 8 of sequence, 1 of life each."""
 
     def __init__(self, rows: int = BLOCK_ROWS) -> None:
-        self.columns = np.empty((scan.WORDS, rows), dtype=np.uint64)
-        self.squares = np.empty(rows, dtype=np.int16)
+        self.rows = scan.Rows.within(bytearray(scan.ROW_BYTES * rows), 0, rows)
         self.sequences = np.empty(rows, dtype=np.int64)
         self.alive = np.empty(rows, dtype=np.bool_)
         self.used = 0
 
-    def append(self, columns: scan.Planes, sequences: Sequences) -> None:
+    def append(self, rows: scan.Rows, sequences: Sequences) -> None:
         span = slice(self.used, self.used + len(sequences))
-        self.columns[:, span] = columns
-        self.squares[span] = scan.squares(columns)
+        self.rows.put(self.used, rows)
         self.sequences[span] = sequences
         self.alive[span] = True
         self.used = span.stop
 
 
-class _Part(NamedTuple):
-    columns: scan.Planes
-    squares: NDArray[np.int16]
+class Lived(NamedTuple):
+    rows: scan.Rows
     sequences: Sequences
     alive: NDArray[np.bool_]
 
@@ -56,14 +53,14 @@ class Found(NamedTuple):
 class Snapshot:
     """The table at one moment; later changes do not show in it."""
 
-    def __init__(self, parts: list[_Part]) -> None:
-        self._parts = parts
+    def __init__(self, parts: list[Lived]) -> None:
+        self.parts = parts
 
     def search(self, query: scan.Query) -> Found:
         """All living rows within the query's cutoff, in no particular order."""
         found = [Found(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.intp))]
-        for part in self._parts:
-            hits = query.scan(part.columns, part.squares)
+        for part in self.parts:
+            hits = query.search(part.rows)
             living = part.alive[hits.rows]
             sequences = part.sequences[hits.rows[living]]
             found.append(Found(sequences, hits.distances[living], hits.views[living]))
@@ -86,7 +83,7 @@ class SignatureTable:
                 self._blocks.append(_Block())
             block = self._blocks[-1]
             stop = min(len(sequences), start + BLOCK_ROWS - block.used)
-            block.append(scan.planes(halves[start:stop]), sequences[start:stop])
+            block.append(scan.Rows.of(halves[start:stop]), sequences[start:stop])
             start = stop
         self.count += len(sequences)
 
@@ -108,9 +105,8 @@ class SignatureTable:
         """The table as it is now; its rows are shared, only the marks of life are copied."""
         return Snapshot(
             [
-                _Part(
-                    block.columns,
-                    block.squares[: block.used],
+                Lived(
+                    block.rows.take(slice(block.used)),
                     block.sequences[: block.used],
                     block.alive[: block.used].copy(),
                 )
@@ -128,5 +124,5 @@ class SignatureTable:
                     self._blocks.append(_Block())
                 target = self._blocks[-1]
                 rows = living[start : start + BLOCK_ROWS - target.used]
-                target.append(block.columns[:, rows], block.sequences[rows])
+                target.append(block.rows.take(rows), block.sequences[rows])
                 start += len(rows)

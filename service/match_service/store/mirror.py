@@ -22,11 +22,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from match_index import ID_BYTES, id_text
 from match_service.engine import scan
 
 BLOCK_ROWS: Final = 65536
-ID_BYTES: Final = 32
-ROW_BYTES: Final = scan.WORDS * 8 + 2 + ID_BYTES
+ROW_BYTES: Final = scan.ROW_BYTES + ID_BYTES
 """Memory of one image."""
 
 MIB: Final = 1 << 20
@@ -74,12 +74,9 @@ class MirrorMemory:
 
     def _block(self, number: int) -> "_Block":
         at = _HEADER_BYTES + number * BLOCK_ROWS * ROW_BYTES
-        columns = np.frombuffer(self._map, np.uint64, scan.WORDS * BLOCK_ROWS, at)
-        at += columns.nbytes
-        squares = np.frombuffer(self._map, np.int16, BLOCK_ROWS, at)
-        at += squares.nbytes
-        ids = np.frombuffer(self._map, np.uint8, ID_BYTES * BLOCK_ROWS, at)
-        return _Block(columns.reshape(scan.WORDS, BLOCK_ROWS), squares, ids.reshape(BLOCK_ROWS, ID_BYTES))
+        rows = scan.Rows.within(self._map, at, BLOCK_ROWS)
+        ids = np.frombuffer(self._map, np.uint8, ID_BYTES * BLOCK_ROWS, at + scan.ROW_BYTES * BLOCK_ROWS)
+        return _Block(rows, ids.reshape(BLOCK_ROWS, ID_BYTES))
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[bool]:
@@ -128,19 +125,17 @@ class MirrorMemory:
         return True
 
     def append(self, halves: scan.Halves, ids: Ids) -> bool:
-        """Add rows (n, 102) with ``ids`` (n, 32); False, with nothing added, if they do not fit."""
+        """Add rows (n, 102) with ``ids`` (n, 24); False, with nothing added, if they do not fit."""
         rows = self.rows
         if rows + len(halves) > self.capacity:
             return False
-        columns = scan.planes(halves)
-        squares = scan.squares(columns)
+        made = scan.Rows.of(halves)
         start = 0
         while start < len(halves):
             number, row = divmod(rows + start, BLOCK_ROWS)
             count = min(len(halves) - start, BLOCK_ROWS - row)
             block, span = self._blocks[number], slice(start, start + count)
-            block.columns[:, row : row + count] = columns[:, span]
-            block.squares[row : row + count] = squares[span]
+            block.rows.put(row, made.take(span))
             block.ids[row : row + count] = ids[span]
             start += count
         self._header[_ROWS] = rows + len(halves)
@@ -212,12 +207,20 @@ class MirrorMemory:
 
         def scan_block(number: int) -> list[str]:
             block = self._blocks[number]
-            hits = query.scan(block.columns, block.squares[: min(rows - number * BLOCK_ROWS, BLOCK_ROWS)])
-            return [block.ids[row].tobytes().hex() for row in hits.rows]
+            hits = query.search(block.rows.take(slice(min(rows - number * BLOCK_ROWS, BLOCK_ROWS))))
+            return [id_text(block.ids[row].tobytes()) for row in hits.rows]
 
         numbers = range(-(-rows // BLOCK_ROWS))
         parts = map(scan_block, numbers) if len(numbers) < 2 else _threads().map(scan_block, numbers)
         return list(dict.fromkeys(itertools.chain.from_iterable(parts)))
+
+    def everything(self, rows: int) -> tuple[list[scan.Rows], Ids]:
+        """The first ``rows`` as they lie here, and a copy of their ids (n, 24)."""
+        sizes = [min(BLOCK_ROWS, rows - start) for start in range(0, rows, BLOCK_ROWS)]
+        blocks = list(zip(self._blocks, sizes, strict=False))
+        parts = [block.rows.take(slice(size)) for block, size in blocks]
+        none = np.zeros((0, ID_BYTES), np.uint8)
+        return parts, np.concatenate([none, *(block.ids[:size] for block, size in blocks)])
 
     def close(self) -> None:
         """Give the memory back once nobody looks at it any more."""
@@ -228,8 +231,7 @@ class MirrorMemory:
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    columns: scan.Planes
-    squares: NDArray[np.int16]
+    rows: scan.Rows
     ids: Ids
 
 
@@ -246,6 +248,10 @@ class MirrorView:
     def valid(self) -> bool:
         """Whether it is still that moment's index."""
         return self.memory.generation == self.generation
+
+    def everything(self) -> tuple[list[scan.Rows], Ids]:
+        """All rows as they lie in the memory, and their ids (n, 32); the last row of an id counts."""
+        return self.memory.everything(self.rows)
 
     def search(self, query: scan.Query) -> list[str]:
         """Ids of the images within the query's cutoff; images may since be gone or changed."""

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from elasticsearch import Elasticsearch
 
-from match_service import engine
 from match_service.engine import scan
 from match_service.model import Match, Views
+from match_service.store import words
 from match_service.store.documents import SOURCE, complete, matches
 
 CANDIDATES: Final = 100
@@ -20,7 +20,7 @@ def search(client: Elasticsearch, alias: str, views: Views, cutoff: float) -> li
     """Matches among the candidates of all views, in one request."""
     searches: list[dict[str, Any]] = []
     for view in views:
-        terms = [{"term": {"words": word}} for word in engine.words(view)]
+        terms = [{"term": {"words": word}} for word in words.tokens(view)]
         searches.append({"allow_partial_search_results": False})
         searches.append(
             {

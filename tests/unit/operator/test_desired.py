@@ -1,10 +1,13 @@
 import copy
+import hashlib
+import json
 
 import pytest
 import yaml
 
 import world
 from match_operator import names
+from match_operator.config import Config
 from match_operator.errors import InvalidSpecError
 
 
@@ -109,3 +112,60 @@ def test_budgets_let_a_drain_take_one_pod_and_any_broken_one():
     for budget in of_kind(world.objects(world.cluster()), "PodDisruptionBudget"):
         assert budget["spec"]["maxUnavailable"] == 1
         assert budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+
+
+def pod_templates(cluster):
+    return {
+        i["metadata"]["name"]: i["spec"]["template"]
+        for i in world.objects(cluster)
+        if i["kind"] in ("StatefulSet", "Deployment")
+    }
+
+
+@pytest.mark.parametrize(
+    "newer",
+    [
+        Config(elasticsearch_version="9.9.9", elasticsearch_image="other:{version}", api_image="other:2"),
+        Config(watch_namespaces=("a",), resync_seconds=5, workers=1, log_format="json"),
+    ],
+    ids=["other defaults", "other settings"],
+)
+def test_another_operator_restarts_nothing(newer):
+    kept = {names.RESOLVED_ANNOTATION: world.cluster().resolved.annotation}
+    assert pod_templates(world.cluster(config=newer, annotations=kept)) == pod_templates(world.cluster())
+
+
+def test_pods_are_made_as_every_operator_before_made_them():
+    """A new digest here means that the release restarts every cluster there is: say so in CHANGELOG.md."""
+    text = json.dumps(pod_templates(world.cluster()), sort_keys=True)
+    assert hashlib.sha256(text.encode()).hexdigest()[:16] == "203140d75690b21e"
+
+
+def test_a_restart_that_was_asked_for_changes_only_the_pods_it_means():
+    before = pod_templates(world.cluster())
+    for annotation, meant in (
+        (names.RESTART_ELASTICSEARCH_ANNOTATION, "photos-es-default"),
+        (names.RESTART_API_ANNOTATION, "photos-api"),
+    ):
+        after = pod_templates(world.cluster(annotations={annotation: "2026-01-01"}))
+        assert [name for name in after if after[name] != before[name]] == [meant]
+
+
+def test_a_restart_stays_done_when_the_annotation_that_asked_goes():
+    asked = world.cluster(annotations={names.RESTART_API_ANNOTATION: "now"})
+    kept = {names.RESOLVED_ANNOTATION: asked.resolved.annotation}
+    assert pod_templates(world.cluster(annotations=kept)) == pod_templates(asked)
+    again = world.cluster(annotations=kept | {names.RESTART_API_ANNOTATION: "later"})
+    assert pod_templates(again) != pod_templates(asked)
+
+
+def test_node_sets_in_zones_keep_copies_of_a_shard_apart():
+    zones = world.node_sets(*((z, {"count": 1, "zone": f"eu-{z}"}) for z in "abc"))
+    objects = world.objects(world.cluster(zones))
+    for zone, config in zip("abc", of_kind(objects, "ConfigMap"), strict=True):
+        settings = yaml.safe_load(config["data"][names.CONFIG_KEY])
+        assert settings["node.attr.zone"] == f"eu-{zone}"
+        assert settings["cluster.routing.allocation.awareness.attributes"] == "zone"
+    for zone, node_set in zip("abc", of_kind(objects, "StatefulSet"), strict=True):
+        selector = node_set["spec"]["template"]["spec"]["nodeSelector"]
+        assert selector == {"topology.kubernetes.io/zone": f"eu-{zone}"}

@@ -116,11 +116,25 @@ def test_a_silent_elasticsearch_is_not_ready():
 
 def test_a_refused_change_stalls_with_the_way_out_and_keeps_serving():
     before = make(of(), world.seen(of()))
-    smaller = of({"elasticsearch": {"nodeSets": [{"name": "default", "count": 1}]}}, generation=2)
+    spec = world.node_sets(("default", {"storage": {"size": "1Gi"}}))
+    smaller = of(spec, generation=2)
     made = make(smaller, world.seen(of(), status=before))
     assert made["phase"] == "Stalled"
     assert verdicts(made)["Ready"] == "True"
-    assert "set its count to 3 or more" in condition(made, "Stalled")["message"]
+    assert "set storage.size to 20Gi or more" in condition(made, "Stalled")["message"]
+
+
+def test_leaving_nodes_and_what_is_left_on_them_are_said():
+    before = make(of(), world.seen(of()))
+    fewer = of(world.node_sets(("default", {"count": 2})), generation=2)
+    made = make(fewer, world.seen(of(), status=before))
+    assert (made["phase"], verdicts(made)["Ready"]) == ("Updating", "True")
+    assert made["elasticsearch"]["leaving"] == ["photos-es-default-2"]
+    assert made["elasticsearch"]["summary"] == "2/2"
+    full = world.elastic(of(), shards=world.copies(of(), ["photos-es-default-2", "photos-es-default-0"]))
+    made = make(fewer, world.seen(of(), status=before, elastic=full))
+    assert made["elasticsearch"]["shardsLeft"] == 1
+    assert made["operation"]["waitingFor"] == "waiting for 1 shards (1.0 GiB) to leave photos-es-default-2"
 
 
 def test_clamped_replicas_are_said():

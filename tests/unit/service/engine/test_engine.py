@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from match_service import engine
-from match_service.engine import kernel, layout, scan
+from match_service.engine import layout, scan, sketch
 from match_service.errors import BadImageError
 from match_service.model import Signature
 
@@ -121,19 +121,39 @@ def test_a_scan_finds_what_plain_distances_find(
     assert hits.views.tolist() == apart.argmin(axis=1)[expected].tolist()
 
 
-@settings(deadline=None)  # the first example waits for the compiler
-@given(st.lists(SIGNATURES, min_size=1, max_size=8), SIGNATURES, st.booleans(), st.floats(0.01, 1.2))
-def test_the_compiled_scan_answers_as_numpy_does(
-    rows: list[Signature], query: Signature, all_orientations: bool, cutoff: float
-) -> None:
-    pytest.importorskip("numba")
-    assert kernel.load()
-    columns = scan.planes(scan.pack_halves(np.tile(np.stack(rows), (200, 1))))
-    asked = scan.Query(engine.views(query, all_orientations), cutoff)
-    compiled, plain = (asked.scan(columns, scan.squares(columns), compiled=way) for way in (True, False))
-    for ours, theirs in zip(compiled, plain, strict=True):
+def correlated(count: int, seed: int) -> np.ndarray:
+    """Signatures (count, 648) whose neighbouring values go together as in pictures; some nearly empty."""
+    rng = np.random.default_rng(seed)
+    grid = rng.standard_normal((count, 9, 9)).cumsum(axis=1).cumsum(axis=2).reshape(count, 81)
+    halves = grid[:, layout.POINT[layout.HALF]] - grid[:, layout.NEIGHBOUR[layout.HALF]]
+    halves[: count // 10, 5:] = 0
+    return layout.from_half((np.sign(halves) * (1 + (np.abs(halves) > 1.5))).astype(np.int8))
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 1000), st.booleans(), st.floats(0.01, 1.2))
+def test_a_search_finds_what_comparing_everything_finds(seed: int, everything: bool, cutoff: float) -> None:
+    signatures = correlated(3000, seed)
+    # Copies in which ever more values are others, of which some lie just within the cutoff, some just beyond.
+    for i in range(1000):
+        halves = signatures[2999, layout.HALF].copy()
+        halves[: i // 4] = np.roll(halves, 7)[: i // 4]
+        signatures[1000 + i] = layout.from_half(halves)
+    table = scan.Rows.of(scan.pack_halves(signatures))
+    query = scan.Query(engine.views(signatures[2999], everything), cutoff)
+    sieved, scanned = query.search(table), query.scan(table.columns, table.squares)
+    assert len(scanned.rows) > 0
+    for ours, theirs in zip(sieved, scanned, strict=True):
         assert ours.tolist() == theirs.tolist()
         assert ours.dtype == theirs.dtype
+
+
+def test_sketches_rule_out_most_of_the_signatures() -> None:
+    signatures = correlated(20_000, 1)
+    table = scan.Rows.of(scan.pack_halves(signatures))
+    near, _ = sketch.Sieve(signatures[-1:, layout.HALF], 0.45).pairs(table.sketches)
+    assert 19_999 in near
+    assert len(near) < 1000
 
 
 def test_a_scan_of_many_rows_keeps_their_numbers() -> None:

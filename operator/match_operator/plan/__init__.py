@@ -1,0 +1,91 @@
+"""What to do next: the difference between what should be and what is, ruled by what is safe.
+
+Pure. Each rule answers with a step, or with the sentence that says what it waits for. Steps are few and
+small; the next reconcile looks again and goes on, so any of them may be repeated, or lost in a crash.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from match_operator import names, observed
+from match_operator.api import MatchCluster
+from match_operator.merge import drift
+from match_operator.observed import Observed
+from match_operator.plan import drain, index, restart, versions, volumes
+from match_operator.plan.steps import Apply, KeepResolved, Plan, Problem, Recreate, Remove, Step
+
+Json = dict[str, Any]
+
+
+def make(cluster: MatchCluster, wanted: list[Json], seen: Observed) -> Plan:
+    """Plan for one reconcile."""
+    if remains := [item for item in seen.children.values() if _is_foreign(item, cluster)]:
+        name = remains[0]["metadata"]["name"]
+        kind = remains[0]["kind"]
+        return Plan(
+            waiting_for=f"{len(remains)} objects of a deleted MatchCluster of the same name are still being "
+            f"removed, {kind} {name} first"
+        )
+    growth, leaving = volumes.make(cluster, seen), drain.make(cluster, seen)
+    problems = [
+        *growth.problems,
+        *versions.problems(cluster, seen),
+        *index.problems(cluster, seen),
+        *leaving.problems,
+    ]
+    steps: list[Step] = []
+    if cluster.annotation != cluster.resolved.annotation:
+        steps.append(KeepResolved(cluster.resolved.annotation))
+    frozen = {problem.node_set for problem in problems}
+    # A StatefulSet that is made anew takes the spec as it is, so not while part of that is refused.
+    steps += [step for step in growth.steps if not isinstance(step, Recreate) or not frozen & {"*"}]
+    steps += _child_steps(wanted, seen, frozen)
+    hold = drain.holds_replicas(cluster, seen)
+    steps += index.steps(cluster, seen.elastic, problems, hold_replicas=hold)
+    steps += leaving.steps
+    rolling = restart.make(cluster, seen)
+    if not any(isinstance(step, Apply | Recreate) and step.item["kind"] == "StatefulSet" for step in steps):
+        # Revisions of a StatefulSet that is about to change say nothing about its pods.
+        steps += rolling.steps
+    waiting_for = leaving.waiting_for or rolling.waiting_for or growth.waiting_for
+    return Plan(tuple(steps), tuple(problems), waiting_for)
+
+
+def _is_foreign(item: Json, cluster: MatchCluster) -> bool:
+    """Whether an object still belongs to an earlier MatchCluster of the same name."""
+    uid = observed.controller_uid(item)
+    return item["kind"] not in ("Pod", "PersistentVolumeClaim") and uid not in (None, cluster.uid)
+
+
+def _child_steps(wanted: list[Json], seen: Observed, frozen: set[str]) -> Iterator[Step]:
+    """Applies and removals; existing objects of the node sets that are ``frozen`` stay as they are."""
+    kept = set()
+    for item in wanted:
+        ref = (item["kind"], item["metadata"]["name"])
+        kept.add(ref)
+        live = seen.children.get(ref)
+        node_set = item["metadata"]["labels"].get(names.NODE_SET_LABEL)
+        if live is None:
+            yield Apply(item, "missing")
+        elif node_set and frozen & {"*", node_set}:
+            continue
+        elif item["kind"] == "StatefulSet" and (observed.is_terminating(live) or volumes.differs(item, live)):
+            continue  # its claims cannot be changed; volumes.py has it made anew
+        elif _applied(live) != _applied(item):
+            yield Apply(item, "changed")
+        elif path := drift(item, live):
+            yield Apply(item, path)
+    for ref, live in seen.children.items():
+        removable = ref[0] in ("ConfigMap", "Service", "PodDisruptionBudget", "HorizontalPodAutoscaler")
+        is_node_set = names.NODE_SET_LABEL in live["metadata"]["labels"]
+        if ref not in kept and removable and not is_node_set and observed.controller_uid(live) is not None:
+            yield Remove(live)
+
+
+def _applied(item: Json) -> str | None:
+    annotations = item["metadata"].get("annotations") or {}
+    value: str | None = annotations.get(names.APPLIED_ANNOTATION)
+    return value
+
+
+__all__ = ["Plan", "Problem", "make"]

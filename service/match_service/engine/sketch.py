@@ -1,0 +1,108 @@
+"""A few numbers about each signature that show most of them to be too far without looking at the signature.
+
+Neighbouring differences of a picture go together, so 47 coordinates hold two thirds of a signature's length.
+Of a dot product they give their share exactly, and the share of all else is at most the product of the two
+lengths left out (Cauchy and Schwarz). Where even that is too little the row cannot be a hit, so nothing is
+ever missed; of what passes the true distance is taken. The coordinates of many rows times those of many
+views are one matrix product, which numpy has done by BLAS.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from match_service.engine.layout import HALF, NEIGHBOUR, POINT
+
+SKETCH_BYTES: Final = 48
+"""Bytes of a sketch: 47 coordinates of the signature brought to length 1, and the length they leave out."""
+
+_UNIT: Final = 127
+_ROUNDING: Final = (SKETCH_BYTES - 1) ** 0.5 / (2 * _UNIT)
+"""Most that rounding to whole steps can move the 47 coordinates."""
+_FLOAT_ERROR: Final = 1e-4
+"""Far more than what sums of 48 products in single precision are off by."""
+_CHUNK: Final = 8192
+"""Rows in one pass, which with the products takes about the second-level cache."""
+
+Sketches = NDArray[np.int8]
+Pairs = tuple[NDArray[np.intp], NDArray[np.intp]]
+
+
+def _basis() -> NDArray[np.float32]:
+    """The 47 directions, (272, 47), in which signatures differ most, if brightness wanders as in photographs.
+
+    Mean squared differences of brightness there grow as a power of the distance, about the 0.8th, which gives
+    the correlation of any two of the 272 differences; that of their signs is the arcsine of it (Gauss). Rows
+    and columns are weighted a little unlike, lest two directions be equally good and rounding choose.
+    """
+    row, column = np.divmod(np.arange(81), 9)
+    apart = ((row[:, None] - row) ** 2 + 1.05 * (column[:, None] - column) ** 2) ** 0.4
+    first, second = POINT[HALF], NEIGHBOUR[HALF]
+    across = apart[first][:, second] + apart[second][:, first]
+    covariance = across - apart[first][:, first] - apart[second][:, second]
+    deviation = np.sqrt(np.diag(covariance))
+    correlation = np.clip(covariance / np.outer(deviation, deviation), -1, 1)
+    basis = np.linalg.eigh(np.arcsin(correlation))[1][:, :-SKETCH_BYTES:-1]
+    found: NDArray[np.float32] = (basis * np.sign(np.arange(1, len(basis) + 1) @ basis)).astype(np.float32)
+    return found
+
+
+_BASIS: Final = _basis()
+
+
+def sketches(halves: NDArray[np.int8]) -> Sketches:
+    """Sketches (48, n) of signatures given by their determining values (n, 272)."""
+    found = np.empty((SKETCH_BYTES, len(halves)), dtype=np.int8)
+    for start in range(0, len(halves), _CHUNK):
+        coordinates, rest = _coordinates(halves[start : start + _CHUNK])
+        part = found[:, start : start + _CHUNK]
+        np.rint(coordinates.T * _UNIT, out=part[:-1], casting="unsafe")
+        np.ceil(rest * _UNIT, out=part[-1], casting="unsafe")
+    return found
+
+
+def _coordinates(halves: NDArray[np.int8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Coordinates (n, 47) of the signatures brought to length 1, and the lengths left out (n,)."""
+    rows = halves.astype(np.float32)
+    lengths = np.sqrt(np.maximum(np.einsum("ij,ij->i", rows, rows), 1))
+    coordinates: NDArray[np.float32] = (rows @ _BASIS) / lengths[:, None]
+    kept = np.einsum("ij,ij->i", coordinates, coordinates)
+    return coordinates, np.sqrt(np.clip(1 + _FLOAT_ERROR - kept, 0, 1))
+
+
+class Sieve:
+    """Views, each with its negative, against which sketches are held."""
+
+    def __init__(self, halves: NDArray[np.int8], cutoff: float) -> None:
+        """``halves`` (q, 272); any positive ``cutoff``, though from 0.7 on nothing is held back."""
+        coordinates, rest = _coordinates(halves)
+        self._weights = np.zeros((len(halves), SKETCH_BYTES), dtype=np.float32)
+        self._weights[:, :-1] = coordinates / _UNIT
+        self._rest = np.float32(rest.max() / _UNIT)
+        # Of two vectors within the cutoff this is the least cosine, whatever their lengths: the least is
+        # reached at equal lengths.
+        cosine = 1 - 2 * cutoff**2 if cutoff < 1 else -1.0
+        self._least = np.float32(cosine - _ROUNDING - _FLOAT_ERROR)
+
+    def pairs(self, sketches: Sketches) -> Pairs:
+        """Rows and views, by number, both (m,), of which the distance of the row to the view or to its
+        negative may be within the cutoff; ``sketches`` (48, n)."""
+        count, views = sketches.shape[1], len(self._weights)
+        size = min(_CHUNK, max(512, 16 * _CHUNK // views), max(count, 1))
+        wide = np.empty((SKETCH_BYTES, size), dtype=np.float32)
+        products = np.empty((views, size), dtype=np.float32)
+        found: list[Pairs] = [(np.zeros(0, np.intp), np.zeros(0, np.intp))]
+        for start in range(0, count, size):
+            part = sketches[:, start : start + size]
+            here = part.shape[1]
+            np.copyto(wide[:, :here], part)
+            likeness = np.matmul(self._weights, wide[:, :here], out=products[:, :here])
+            np.abs(likeness, out=likeness)
+            needed = self._least - self._rest * wide[-1, :here]
+            near = np.flatnonzero(likeness.max(axis=0) >= needed)
+            if len(near):
+                view, row = np.nonzero(likeness[:, near] >= needed[near])
+                found.append((near[row] + start, view))
+        rows, numbers = (np.concatenate(column) for column in zip(*found, strict=True))
+        return rows, numbers

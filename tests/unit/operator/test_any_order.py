@@ -1,0 +1,87 @@
+"""Whatever the spec asks for and whenever the operator dies: it ends as asked, nothing is lost or left."""
+
+import copy
+
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from match_operator.plan import membership
+from simulated import BAD_IMAGE, World
+from world import node_sets
+
+SETTLED_WITHIN = 400
+"""Looks; each is followed by one move of the rest of the world."""
+
+QUIET = 10
+"""Looks without anything to do, after which nothing more will come: a node may take this long to start."""
+
+COUNTS = st.integers(1, 4)
+ROLES = st.sampled_from([["master", "data"], ["master"], ["data"]])
+ONE_SET = st.builds(lambda count: [("a", {"count": count})], COUNTS)
+RENAMED = st.builds(lambda count: [("b", {"count": count})], COUNTS)
+TWO_SETS = st.builds(
+    lambda a, b, roles: [("a", {"count": a}), ("b", {"count": b, "roles": roles})], COUNTS, COUNTS, ROLES
+)
+EXTRAS = st.sampled_from([{}, {"config": {"x.y": 1}}, {"config": {"x.y": 2}}, {"storage": {"size": "30Gi"}}])
+
+
+@st.composite
+def specs(draw):
+    """A spec that could be asked for."""
+    extra = draw(EXTRAS)
+    sets = [(name, fields | extra) for name, fields in draw(st.one_of(ONE_SET, RENAMED, TWO_SETS))]
+    return node_sets(*sets) | {"index": {"replicas": draw(st.integers(0, 2))}}
+
+
+PAUSES = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 6)), max_size=12)
+"""For each look: after how many steps the operator dies, and how far the rest of the world moves on."""
+
+
+def start(shutdown_api=False, **changes):
+    there = World(node_sets(("a", {"count": 3}), **changes), shutdown_api)
+    settle(there)
+    return there
+
+
+def settle(there):
+    quiet = 0
+    for _ in range(SETTLED_WITHIN):
+        quiet = quiet + 1 if there.look() else 0
+        there.tick()
+        if quiet > QUIET:
+            return
+    pytest.fail(f"not settled after {SETTLED_WITHIN} looks, but: {there.plan()}")
+
+
+def check(there):
+    assert there.broken_promises == []
+    assert there.leftovers == ({}, [], {})
+    assert set(there.nodes) == set(membership.wanted(there.cluster))
+    assert len(there.copies) == there.cluster.index_replicas + 1
+
+
+CHANGES = st.lists(st.tuples(specs(), st.booleans(), PAUSES), min_size=1, max_size=4)
+"""A spec, whether it names an image that does not exist until it is corrected, and what happens meanwhile."""
+
+
+@given(CHANGES, st.booleans())
+@settings(max_examples=20, deadline=None, phases=[Phase.generate])
+def test_any_changes_with_crashes_at_any_step_end_as_asked(changes, shutdown_api):
+    there = start(shutdown_api)
+    for spec, mistaken, pauses in changes:
+        if mistaken:
+            wrong = copy.deepcopy(spec)
+            wrong["elasticsearch"]["image"] = BAD_IMAGE
+            go_on(there, wrong, pauses)
+        go_on(there, spec, pauses)
+    settle(there)
+    check(there)
+
+
+def go_on(there, spec, pauses):
+    there.ask(spec)
+    for crash_after, moves in pauses:
+        there.look(crash_after)
+        for _ in range(moves):
+            there.tick()
