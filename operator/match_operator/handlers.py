@@ -27,6 +27,7 @@ CHILDREN: Final = (
     ("v1", "persistentvolumeclaims"),
     ("apps/v1", "statefulsets"),
     ("apps/v1", "deployments"),
+    ("batch/v1", "jobs"),
     ("policy/v1", "poddisruptionbudgets"),
     ("autoscaling/v2", "horizontalpodautoscalers"),
 )

@@ -34,6 +34,7 @@ DATA_VOLUME: Final = "data"
 CONFIG_KEY: Final = "elasticsearch.yml"
 ELASTICSEARCH: Final = "elasticsearch"
 API: Final = "api"
+MIGRATION: Final = "migration"
 
 
 def labels(cluster: str, component: str) -> dict[str, str]:
@@ -95,6 +96,11 @@ def elasticsearch_pdb(cluster: str) -> str:
 def api(cluster: str) -> str:
     """Deployment, Service, PodDisruptionBudget and autoscaler of the API."""
     return f"{cluster}-api"
+
+
+def migration(cluster: str) -> str:
+    """Job that moves the collection to another index."""
+    return f"{cluster}-migration"
 
 
 def elasticsearch_url(cluster: str, namespace: str) -> str:

@@ -77,6 +77,10 @@ class Elastic:
     indices: Mapping[str, Json]
     """Settings, mappings and aliases by name of every index behind the alias."""
     documents: int
+    spare: Mapping[str, Json] = field(default_factory=dict)
+    """Likewise of our backing indices not behind it: the target of a move, or a source that was left."""
+    copied: int = 0
+    """Images in the newest of these."""
     shards: tuple[Shard, ...] = ()
     disks: Mapping[str, Disk] = field(default_factory=dict)
     """By name of data node."""

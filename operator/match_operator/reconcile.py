@@ -17,7 +17,7 @@ from match_operator.clients.kube import Kube
 from match_operator.config import Config
 from match_operator.desired import elasticsearch
 from match_operator.errors import ElasticsearchError, InvalidSpecError
-from match_operator.plan import membership, restart, steps
+from match_operator.plan import index, membership, restart, steps
 
 Json = dict[str, Any]
 Key = tuple[str, str]
@@ -55,7 +55,8 @@ class Reconciler:
             seen = self._observe(cluster, body)
             replicas = membership.replicas(cluster, seen)
             first_masters = _first_masters(cluster, seen, replicas)
-            todo = plan.make(cluster, desired.build(cluster, first_masters, replicas), seen)
+            wanted = desired.build(cluster, first_masters, replicas, index.move(cluster, seen))
+            todo = plan.make(cluster, wanted, seen)
             todo = plan.Plan(problems=todo.problems) if cluster.paused else self._apply(body, todo)
         except InvalidSpecError as error:
             self._report(key, body, status.invalid(body, str(error), self.now()))
@@ -148,12 +149,6 @@ class Reconciler:
 def tell(elastic: ElasticClient, step: steps.Step) -> None:
     """Take a step that concerns Elasticsearch; raises ``ElasticsearchError``."""
     match step:
-        case steps.PutTemplate(name, template):
-            elastic.put_template(name, template)
-        case steps.CreateIndex(name, index):
-            elastic.create_index(name, index)
-        case steps.UpdateIndex(name, settings):
-            elastic.update_index(name, settings)
         case steps.ChangeSettings(settings):
             elastic.change_settings(settings)
         case steps.Flush():
@@ -166,6 +161,24 @@ def tell(elastic: ElasticClient, step: steps.Step) -> None:
             elastic.exclude_voter(node)
         case steps.AdmitVoters():
             elastic.admit_voters()
+        case _:
+            _tell_index(elastic, step)
+
+
+def _tell_index(elastic: ElasticClient, step: steps.Step) -> None:
+    match step:
+        case steps.PutTemplate(name, template):
+            elastic.put_template(name, template)
+        case steps.CreateIndex(name, body):
+            elastic.create_index(name, body)
+        case steps.AbandonIndex(alias, source, target):
+            elastic.abandon_index(alias, source, target)
+        case steps.AllowWrites(alias, name):
+            elastic.allow_writes(alias, name)
+        case steps.DropIndex(name):
+            elastic.drop_index(name)
+        case steps.UpdateIndex(name, settings):
+            elastic.update_index(name, settings)
 
 
 def _first_masters(

@@ -11,7 +11,7 @@ from typing import Any
 from match_operator import names, observed
 from match_operator.api import MatchCluster
 from match_operator.observed import Observed
-from match_operator.plan import Plan, drain, membership, versions
+from match_operator.plan import Plan, drain, index, membership, versions
 
 Json = dict[str, Any]
 
@@ -257,11 +257,14 @@ def _elasticsearch_numbers(cluster: MatchCluster, seen: Observed) -> Json:
 def _index_numbers(cluster: MatchCluster, seen: Observed) -> Json:
     if seen.elastic is None or not seen.elastic.indices:
         return dict(seen.status.get("index", {}))
-    return {
+    numbers: Json = {
         "documents": seen.elastic.documents,
         "backing": sorted(seen.elastic.indices)[-1],
         "replicas": cluster.index_replicas,
     }
+    if moving := index.move(cluster, seen):
+        numbers["migration"] = {"from": moving.source, "to": moving.target, "copied": seen.elastic.copied}
+    return numbers
 
 
 def _api_numbers(cluster: MatchCluster, seen: Observed) -> Json:

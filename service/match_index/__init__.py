@@ -19,8 +19,10 @@ from match_index.names import (
     MAX_FILEPATH_BYTES,
     backing_index,
     document_id,
+    generation,
     id_bytes,
     id_text,
+    is_backing_index,
     template_name,
 )
 
@@ -32,9 +34,11 @@ __all__ = [
     "alias_action",
     "backing_index",
     "document_id",
+    "generation",
     "id_bytes",
     "id_text",
     "index_body",
+    "is_backing_index",
     "mappings",
     "settings",
     "template_body",

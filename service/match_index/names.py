@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 
 MAX_FILEPATH_BYTES = 8192
 """Longest filepath in UTF-8 bytes; Lucene refuses a keyword of more than 32,766."""
@@ -18,6 +19,16 @@ def template_name(alias: str) -> str:
 def backing_index(alias: str, generation: int = 1) -> str:
     """Name of a backing index of ``alias``; each migration adds one to ``generation``."""
     return f"{alias}-{generation:06d}"
+
+
+def generation(index: str) -> int:
+    """Which backing index of its alias ``index`` is."""
+    return int(index.rpartition("-")[2])
+
+
+def is_backing_index(alias: str, index: str) -> bool:
+    """Whether ``index`` has the name of a backing index of ``alias``."""
+    return re.fullmatch(re.escape(alias) + r"-\d{6,}", index) is not None
 
 
 def document_id(filepath: str) -> str:

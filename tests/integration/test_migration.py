@@ -14,7 +14,7 @@ from match_service import engine
 from match_service.engine.layout import HALF, from_half
 from match_service.model import Record, Signature
 from match_service.store.elastic import ElasticStore
-from match_service.store.indices import ElasticIndices, next_index
+from match_service.store.indices import ElasticIndices
 from match_service.store.migration import GaveUpError, Mover
 
 pytestmark = pytest.mark.elastic
@@ -60,7 +60,7 @@ def found(store: ElasticStore, number: int) -> list[str]:
 def indices(client: Elasticsearch, alias: str, shards: int = 2) -> ElasticIndices:
     """A new target of ``shards`` for what is behind ``alias``."""
     source = match_index.backing_index(alias)
-    target = next_index(alias, source)
+    target = match_index.backing_index(alias, 2)
     if not client.indices.exists(index=target):
         client.indices.create(index=target, settings={"number_of_shards": shards})
     return ElasticIndices(client, alias, source, target)

@@ -39,7 +39,7 @@ class ElasticClient:
         )
         nodes = {m["name"]: _node(m) for m in members}
         shards = self._shards()
-        indices = self._indices(alias)
+        indices, spare = self._indices(alias)
         settings = client.cluster.get_settings(flat_settings=True, master_timeout="2s")
         votes = self._votes()
         return Elastic(
@@ -53,6 +53,8 @@ class ElasticClient:
             template=self._template(match_index.template_name(alias)),
             indices=indices,
             documents=client.count(index=alias)["count"] if indices else 0,
+            spare=spare,
+            copied=client.count(index=max(spare), ignore_unavailable=True)["count"] if spare else 0,
             shards=shards,
             disks=self._disks(),
             settings=settings["persistent"],
@@ -74,6 +76,29 @@ class ElasticClient:
         except ElasticsearchError as error:
             if "resource_already_exists_exception" not in str(error):
                 raise
+
+    def abandon_index(self, alias: str, source: str, target: str) -> None:
+        """Remove the target of a move unless it has become the collection, and let the source take writes."""
+        actions = [
+            {"remove": {"index": source, "alias": alias, "must_exist": True}},
+            {"add": {"index": source, "alias": alias, "is_write_index": True}},
+            {"remove_index": {"index": target}},
+        ]
+        self._do(self._writer.indices.update_aliases, actions=actions)
+        self.allow_writes(alias, source)
+
+    def allow_writes(self, alias: str, index: str) -> None:
+        """Let an index take writes through its alias."""
+        actions = [
+            {"remove": {"index": index, "alias": alias, "must_exist": True}},
+            {"add": {"index": index, "alias": alias, "is_write_index": True}},
+        ]
+        self._do(self._writer.indices.update_aliases, actions=actions)
+        self._do(self._writer.indices.put_settings, index=index, settings={"index.blocks.write": None})
+
+    def drop_index(self, name: str) -> None:
+        """Delete an index; no alias is followed."""
+        self._do(self._writer.indices.delete, index=name, ignore_unavailable=True)
 
     def update_index(self, name: str, settings: Json) -> None:
         """Change dynamic settings of an index."""
@@ -116,11 +141,19 @@ class ElasticClient:
         """Drop the connections."""
         self._client.close()
 
-    def _indices(self, alias: str) -> dict[str, Json]:
+    def _indices(self, alias: str) -> tuple[dict[str, Json], dict[str, Json]]:
+        """Indices behind the alias (or of its name), and backing indices that are not."""
         try:
-            return dict(self._client.indices.get(index=alias).body)
+            found = self._client.indices.get(index=[alias, f"{alias}-*"], ignore_unavailable=True).body
         except NotFoundError:
-            return {}
+            return {}, {}
+        behind = {name: index for name, index in found.items() if name == alias or alias in index["aliases"]}
+        spare = {
+            name: index
+            for name, index in found.items()
+            if name not in behind and match_index.is_backing_index(alias, name)
+        }
+        return behind, spare
 
     def _template(self, name: str) -> Json | None:
         try:

@@ -5,7 +5,7 @@ small; the next reconcile looks again and goes on, so any of them may be repeate
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from match_operator import names, observed
 from match_operator.api import MatchCluster
@@ -15,6 +15,9 @@ from match_operator.plan import drain, index, restart, versions, volumes
 from match_operator.plan.steps import Apply, KeepResolved, Plan, Problem, Recreate, Remove, Step
 
 Json = dict[str, Any]
+
+REMOVABLE: Final = ("ConfigMap", "Service", "PodDisruptionBudget", "HorizontalPodAutoscaler", "Job")
+"""Kinds of which an object goes when it is no longer wanted; what holds or serves data goes otherwise."""
 
 
 def make(cluster: MatchCluster, wanted: list[Json], seen: Observed) -> Plan:
@@ -41,13 +44,14 @@ def make(cluster: MatchCluster, wanted: list[Json], seen: Observed) -> Plan:
     steps += [step for step in growth.steps if not isinstance(step, Recreate) or not frozen & {"*"}]
     steps += _child_steps(wanted, seen, frozen)
     hold = drain.holds_replicas(cluster, seen)
-    steps += index.steps(cluster, seen.elastic, problems, hold_replicas=hold)
+    steps += index.steps(cluster, seen, problems, hold_replicas=hold)
     steps += leaving.steps
     rolling = restart.make(cluster, seen)
     if not any(isinstance(step, Apply | Recreate) and step.item["kind"] == "StatefulSet" for step in steps):
         # Revisions of a StatefulSet that is about to change say nothing about its pods.
         steps += rolling.steps
     waiting_for = leaving.waiting_for or rolling.waiting_for or growth.waiting_for
+    waiting_for = waiting_for or index.waiting_for(cluster, seen)
     return Plan(tuple(steps), tuple(problems), waiting_for)
 
 
@@ -71,12 +75,14 @@ def _child_steps(wanted: list[Json], seen: Observed, frozen: set[str]) -> Iterat
             continue
         elif item["kind"] == "StatefulSet" and (observed.is_terminating(live) or volumes.differs(item, live)):
             continue  # its claims cannot be changed; volumes.py has it made anew
+        elif item["kind"] == "Job" and _applied(live) != _applied(item):
+            yield Remove(live)  # a Job cannot be changed; the next look makes it anew
         elif _applied(live) != _applied(item):
             yield Apply(item, "changed")
         elif path := drift(item, live):
             yield Apply(item, path)
     for ref, live in seen.children.items():
-        removable = ref[0] in ("ConfigMap", "Service", "PodDisruptionBudget", "HorizontalPodAutoscaler")
+        removable = ref[0] in REMOVABLE
         is_node_set = names.NODE_SET_LABEL in live["metadata"]["labels"]
         if ref not in kept and removable and not is_node_set and observed.controller_uid(live) is not None:
             yield Remove(live)

@@ -76,7 +76,7 @@ class PutTemplate:
 
 @dataclass(frozen=True, slots=True)
 class CreateIndex:
-    """Create the first backing index together with its alias."""
+    """Create a backing index, the first one together with its alias."""
 
     name: str
     body: Json
@@ -84,6 +84,43 @@ class CreateIndex:
 
     def __str__(self) -> str:
         return f"creating index {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class AbandonIndex:
+    """Give up a move: the source stays the collection."""
+
+    alias: str
+    source: str
+    target: str
+    reason = "MovingIndex"
+
+    def __str__(self) -> str:
+        return f"giving up the move to index {self.target}; {self.source} stays"
+
+
+@dataclass(frozen=True, slots=True)
+class AllowWrites:
+    """Lift what a move that ended in the middle has left on the collection."""
+
+    alias: str
+    index: str
+    reason = "MovingIndex"
+
+    def __str__(self) -> str:
+        return f"letting index {self.index} take writes again"
+
+
+@dataclass(frozen=True, slots=True)
+class DropIndex:
+    """Delete the index that all images have been moved from."""
+
+    name: str
+    current: str
+    reason = "MovingIndex"
+
+    def __str__(self) -> str:
+        return f"deleting index {self.name}, all of whose images are in {self.current}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +248,9 @@ Step = (
     | PutTemplate
     | CreateIndex
     | UpdateIndex
+    | AbandonIndex
+    | AllowWrites
+    | DropIndex
     | ChangeSettings
     | Flush
     | PutShutdown

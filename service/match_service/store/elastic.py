@@ -69,19 +69,7 @@ class ElasticStore:
         without it calls fail until somebody else has. ``memory`` is where the mirror may be, which other
         processes may use as well; without it there is none.
         """
-        hosts = [_with_scheme(part.strip()) for part in url.split(",") if part.strip()]
-        options: dict[str, Any] = {"ca_certs": ca_certs} if ca_certs else {}
-        client = Elasticsearch(
-            hosts,
-            request_timeout=READ_SECONDS,
-            # Repeating a call is safe: ids make writes idempotent. One that timed out is not repeated,
-            # since the cluster is then busy enough.
-            max_retries=2,
-            retry_on_timeout=False,
-            connections_per_node=CONNECTIONS,
-            **options,
-        )
-        return cls(client, alias, manage_index=manage_index, memory=memory)
+        return cls(client_of(url, ca_certs), alias, manage_index=manage_index, memory=memory)
 
     def add(self, record: Record) -> None:
         """Index the record under its own id; returns once a search finds it."""
@@ -289,6 +277,22 @@ class ElasticStore:
             raise StoreUnavailableError(_reason(error)) from error
         except elasticsearch.TransportError as error:
             raise StoreUnavailableError(f"Elasticsearch does not answer ({type(error).__name__}).") from error
+
+
+def client_of(url: str, ca_certs: str | None) -> Elasticsearch:
+    """A client of the nodes in ``url``, as ``ElasticStore.connect`` takes them."""
+    hosts = [_with_scheme(part.strip()) for part in url.split(",") if part.strip()]
+    options: dict[str, Any] = {"ca_certs": ca_certs} if ca_certs else {}
+    return Elasticsearch(
+        hosts,
+        request_timeout=READ_SECONDS,
+        # Repeating a call is safe: ids make writes idempotent. One that timed out is not repeated,
+        # since the cluster is then busy enough.
+        max_retries=2,
+        retry_on_timeout=False,
+        connections_per_node=CONNECTIONS,
+        **options,
+    )
 
 
 def _with_scheme(url: str) -> str:

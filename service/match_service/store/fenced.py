@@ -20,18 +20,29 @@ NOT_WRITABLE: Final = "no write index is defined for alias"
 Answer = TypeVar("Answer")
 
 
+class Patience:
+    """Pauses between attempts, of which there are as many as fit into ``PATIENCE_SECONDS``."""
+
+    def __init__(self) -> None:
+        self._end = time.monotonic() + PATIENCE_SECONDS
+
+    def pause(self) -> None:
+        """Wait a little; ``StoreUnavailableError`` once patience is at its end."""
+        if time.monotonic() > self._end:
+            raise StoreUnavailableError("The collection is being moved to another index.")
+        time.sleep(PAUSE_SECONDS)
+
+
 def written(write: Callable[[], Answer]) -> Answer:
     """What ``write`` returns, once the index takes writes; ``StoreUnavailableError`` if that takes long."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    patience = Patience()
     while True:
         try:
             return write()
         except elasticsearch.ApiError as error:
             if not fenced(error.meta.status, error.body):
                 raise
-            if time.monotonic() > deadline:
-                raise StoreUnavailableError("The collection is being moved to another index.") from error
-        time.sleep(PAUSE_SECONDS)
+        patience.pause()
 
 
 def fenced(status: int, body: Any) -> bool:

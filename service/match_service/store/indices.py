@@ -16,11 +16,11 @@ import elasticsearch
 import numpy as np
 from elasticsearch import Elasticsearch
 
-import match_index
-from match_service import engine
 from match_service.engine import scan
+from match_service.errors import StoreUnavailableError
+from match_service.store import words
 from match_service.store.documents import complete
-from match_service.store.migration import Change, Count, GaveUpError, Surplus
+from match_service.store.migration import Change, Count, GaveUpError, Mover, Surplus
 
 PAGE_DOCUMENTS: Final = 2_000
 SAMPLE_DOCUMENTS: Final = 1_000
@@ -96,10 +96,14 @@ class ElasticIndices:
 
     def put(self, changes: Iterable[Change]) -> None:
         """With the source's numbers as versions, so that an older change never replaces a newer one."""
+        page = list(changes)
+        packed = b"".join(base64.b64decode(change.document["signature"]) for change in page)
+        halves = np.frombuffer(packed, np.uint8).reshape(-1, scan.HALF_BYTES)
         operations: list[dict[str, Any]] = []
-        for change in changes:
+        for change, tokens in zip(page, words.tokens_of_many(scan.unpack_halves(halves)), strict=True):
             version = {"version": change.seq_no + 1, "version_type": "external_gte"}
-            operations += ({"index": {"_id": change.id} | version}, _worded(change.document))
+            # They follow from the signature and are in no ``_source``.
+            operations += ({"index": {"_id": change.id} | version}, change.document | {"words": tokens})
         answer = self._client.bulk(index=self._target, operations=operations, require_alias=False)
         self._judge(answer["items"], "index")
 
@@ -286,17 +290,14 @@ class ElasticIndices:
         return hits
 
 
+def move(client: Elasticsearch, alias: str, source: str, target: str) -> None:
+    """Move the collection behind ``alias``; raises ``GaveUpError``, also for what the client raises."""
+    try:
+        Mover(ElasticIndices(client, alias, source, target)).run()
+    except (elasticsearch.ApiError, elasticsearch.TransportError, StoreUnavailableError) as error:
+        raise GaveUpError(f"Elasticsearch cannot do this now: {error}") from error
+
+
 def _between(low: str | None, high: str | None) -> dict[str, Any]:
     limits = {name: value for name, value in (("gte", low), ("lt", high)) if value is not None}
     return {"range": {"filepath": limits}} if limits else {"match_all": {}}
-
-
-def _worded(document: dict[str, Any]) -> dict[str, Any]:
-    """The document with its words again, which follow from the signature and are not in any ``_source``."""
-    halves = np.frombuffer(base64.b64decode(document["signature"]), np.uint8).reshape(1, scan.HALF_BYTES)
-    return document | {"words": engine.words(scan.unpack_halves(halves)[0])}
-
-
-def next_index(alias: str, source: str) -> str:
-    """Name of the index after ``source`` behind ``alias``."""
-    return match_index.backing_index(alias, int(source.rpartition("-")[2]) + 1)

@@ -15,6 +15,7 @@ from match_service.errors import StoreUnavailableError
 from match_service.model import Record, Stored
 from match_service.store import documents
 from match_service.store.documents import complete
+from match_service.store.fenced import Patience, fenced, written
 
 FIELDS: Final = ["filepath", "metadata", "sha256", "timestamp", "signature"]
 
@@ -47,14 +48,16 @@ def page(client: Elasticsearch, alias: str, after: str | None, limit: int) -> li
 def create(client: Elasticsearch, alias: str, record: Record, seconds: int) -> bool:
     """Index the record unless its filepath is taken; whether it was free."""
     try:
-        client.index(
-            index=alias,
-            id=match_index.document_id(record.filepath),
-            document=documents.document(record),
-            op_type="create",
-            require_alias=True,
-            refresh="wait_for",
-            timeout=f"{seconds}s",
+        written(
+            lambda: client.index(
+                index=alias,
+                id=match_index.document_id(record.filepath),
+                document=documents.document(record),
+                op_type="create",
+                require_alias=True,
+                refresh="wait_for",
+                timeout=f"{seconds}s",
+            )
         )
     except elasticsearch.ConflictError:
         return False
@@ -63,15 +66,22 @@ def create(client: Elasticsearch, alias: str, record: Record, seconds: int) -> b
 
 def delete_many(client: Elasticsearch, alias: str, filepaths: Sequence[str]) -> int:
     """Delete documents in one request; how many there were. No search finds them afterwards."""
-    operations: list[dict[str, Any]] = [
-        {"delete": {"_id": match_index.document_id(filepath)}} for filepath in filepaths
-    ]
-    answer = client.bulk(index=alias, operations=operations, require_alias=True, refresh="wait_for")
-    results = [item["delete"] for item in answer["items"]]
-    for result in results:
-        if result["status"] not in (200, 404):
-            raise StoreUnavailableError(f"Elasticsearch could not delete all (status {result['status']}).")
-    return sum(result["status"] == 200 for result in results)
+    pending, deleted, patience = [match_index.document_id(each) for each in filepaths], 0, Patience()
+    while pending:
+        operations: list[dict[str, Any]] = [{"delete": {"_id": each}} for each in pending]
+        answer = client.bulk(index=alias, operations=operations, require_alias=True, refresh="wait_for")
+        again: list[str] = []
+        for key, item in zip(pending, answer["items"], strict=True):
+            status = item["delete"]["status"]
+            if fenced(status, item["delete"]):
+                again.append(key)
+            elif status not in (200, 404):
+                raise StoreUnavailableError(f"Elasticsearch could not delete all (status {status}).")
+            deleted += status == 200
+        pending = again
+        if pending:
+            patience.pause()
+    return deleted
 
 
 def _stored(source: dict[str, Any]) -> Stored:
