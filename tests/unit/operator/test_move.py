@@ -66,7 +66,7 @@ def test_while_it_moves_nothing_is_written_and_the_status_says_how_far_it_is():
     assert made.waiting_for == f"images to move from index {ONE} to {TWO}, where 3 of 7 are"
     told = status.make(AFTER, found, made, NOW)
     assert told["index"]["migration"] == {"from": ONE, "to": TWO, "copied": 3}
-    assert told["operation"]["waitingFor"] == made.waiting_for
+    assert told["operation"]["waitingFor"] == f"waiting for {made.waiting_for}"
 
 
 def test_after_the_move_the_job_goes_and_the_index_that_was_left():

@@ -1,0 +1,25 @@
+"""Story: I change the number of shards, while people search and add, and the operator dies."""
+
+from stories import Namespace, kill_operator, wait
+from traffic import traffic
+
+
+def test_a_collection_moves_to_more_shards_and_back_though_the_operator_dies(photos: Namespace):
+    photos.wait_ready("photos")
+    first = photos.status("photos")["index"]["backing"]
+    with traffic(photos, "photos") as seen:
+        photos.patch("photos", {"index": {"shards": 3}})
+        wait(
+            lambda: "migration" in photos.status("photos")["index"],
+            60,
+            lambda: str(photos.status("photos")),
+        )
+        kill_operator(photos.lab)
+        photos.wait_ready("photos")
+        second = photos.status("photos")["index"]["backing"]
+        assert second > first
+        photos.patch("photos", {"index": {"shards": 1}})
+        photos.wait_ready("photos")
+    assert photos.status("photos")["index"]["backing"] > second
+    assert photos.get("job", "", "-l", "match.dev/cluster=photos")["items"] == []
+    seen.check("1 -> 3 -> 1 shards, the operator killed")
