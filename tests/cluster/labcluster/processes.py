@@ -85,12 +85,23 @@ def _spawn(words: Sequence[str], out: IO[bytes]) -> int:
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
         (os.POSIX_SPAWN_DUP2, out.fileno(), 1),
         (os.POSIX_SPAWN_DUP2, out.fileno(), 2),
+        *((os.POSIX_SPAWN_CLOSE, inherited) for inherited in _inherited()),
     ]
     ignored_by_python = [signal.SIGPIPE, signal.SIGXFSZ]
     command = ["env", "--chdir=/", *words]
     return os.posix_spawnp(
         "env", command, os.environ, file_actions=actions, setsid=True, setsigdef=ignored_by_python
     )
+
+
+def _inherited() -> list[int]:
+    """Files handed to this process that would live on in its children, a caller's lock among them."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208  # numbers, not paths
+        with contextlib.suppress(OSError):
+            if int(name) > 2 and os.get_inheritable(int(name)):
+                found.append(int(name))
+    return found
 
 
 def _holds(path: Path, text: str) -> bool:

@@ -85,6 +85,13 @@ def test_a_program_outlives_its_starter_without_a_warning_and_leaves_nothing_whe
     assert processes.running("program") == int(done.stdout)
 
 
+def test_a_program_does_not_keep_a_lock_of_whoever_started_it(tmp_path: Path) -> None:
+    starter = 'from labcluster import processes; processes.ensure("program", ("sleep", "600"))'
+    subprocess.run(["flock", tmp_path / "lock", sys.executable, "-c", starter], check=True)
+    assert processes.running("program")
+    subprocess.run(["flock", "--nonblock", tmp_path / "lock", "true"], check=True)
+
+
 def test_a_program_that_was_killed_is_remembered_as_stopped() -> None:
     processes.ensure("program", SLEEP)
     pid = processes.running("program")
