@@ -17,6 +17,8 @@ from typing import Any
 
 import urllib3
 
+from labcluster import processes
+
 START_SECONDS = 60
 MIDDLE = "Serving the Match API on "
 Files = Mapping[str, bytes]
@@ -141,13 +143,7 @@ def server(folder: Path, *, wait: bool = True, **settings: str) -> Iterator[Serv
         running.seconds_to_ready = time.monotonic() - begin
         yield running
     finally:
-        if process.poll() is None:
-            process.terminate()
-        try:
-            process.wait(40)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        processes.end(process, 40)
         reader.join(5)
         if process.stderr:
             process.stderr.close()

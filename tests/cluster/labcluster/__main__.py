@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 
-from labcluster import certificates, elasticsearch, foreign, lab, progress
+from labcluster import certificates, elasticsearch, foreign, lab, nodes, progress
 from labcluster.cluster import Cluster
 
 COMMANDS = {
@@ -20,9 +20,9 @@ COMMANDS = {
 }
 
 
-def _up() -> None:
+def _up(count: int) -> None:
     start = time.monotonic()
-    cluster = Cluster.up(images_too=True)
+    cluster = Cluster.up(images_too=True, nodes=count)
     references = cluster.images
     if progress.summary():
         progress.say(progress.summary())
@@ -62,8 +62,10 @@ def _run(arguments: argparse.Namespace) -> None:
         lab.down(arguments.purge)
     elif arguments.command == "status":
         print(lab.status())
+    elif arguments.command == "up":
+        _up(arguments.nodes)
     else:
-        simple = {"up": _up, "images": _images, "kubeconfig": _kubeconfig, "elasticsearch": _elasticsearch}
+        simple = {"images": _images, "kubeconfig": _kubeconfig, "elasticsearch": _elasticsearch}
         simple[arguments.command]()
 
 
@@ -75,6 +77,12 @@ def main() -> int:
         command = commands.add_parser(name, help=text, description=text)
         if name == "down":
             command.add_argument("--purge", action="store_true", help="delete data and builds as well")
+        if name == "up":
+            how_many = range(1, nodes.MOST + 1)
+            told = f"at least so many nodes (default {lab.NODES}); a running cluster never shrinks"
+            command.add_argument(
+                "--nodes", type=int, default=lab.NODES, choices=how_many, metavar="N", help=told
+            )
     try:
         _run(parser.parse_args())
     except progress.LabError as error:

@@ -1,6 +1,7 @@
-"""The cluster's certificates and kubeconfigs: one authority, elliptic keys, made once, kept with the data."""
+"""Certificates and kubeconfigs: one authority, elliptic keys, made once, kept with the data."""
 
 import base64
+import dataclasses
 import json
 import shutil
 import tempfile
@@ -26,24 +27,57 @@ def folder() -> Path:
     return paths.lab() / "pki"
 
 
+@dataclasses.dataclass(frozen=True)
+class Authority:
+    """Keeps what it signed in its folder as `<name>.key` and `<name>.crt`, its own as `ca`."""
+
+    folder: Path
+
+    @property
+    def certificate(self) -> Path:
+        """Its own certificate."""
+        return self.folder / "ca.crt"
+
+    def ensure(self, name: str) -> None:
+        """Make the authority of that common name unless it exists."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not self.certificate.exists():
+            made = ("-keyout", self.folder / "ca.key", "-out", self.certificate)
+            _openssl("req", "-x509", *KEY, *DAYS, "-subj", f"/CN={name}", *made)
+
+    def sign(self, name: str, subject: str, hosts: list[str], addresses: list[str]) -> None:
+        """Make `<name>.key` and a certificate for both ends of a connection, unless they exist."""
+        if (self.folder / f"{name}.crt").exists():
+            return
+        names = [f"DNS:{host}" for host in hosts] + [f"IP:{address}" for address in addresses]
+        extensions = ["extendedKeyUsage=serverAuth,clientAuth"]
+        if names:
+            extensions.append(f"subjectAltName={','.join(names)}")
+        with tempfile.TemporaryDirectory() as work:
+            request, details, made = Path(work) / "csr", Path(work) / "ext", Path(work) / "crt"
+            details.write_text("\n".join(extensions))
+            _openssl("req", *KEY, "-subj", subject, "-keyout", self.folder / f"{name}.key", "-out", request)
+            signer = ("-CA", self.certificate, "-CAkey", self.folder / "ca.key", "-CAcreateserial")
+            _openssl("x509", "-req", "-in", request, *signer, *DAYS, "-extfile", details, "-out", made)
+            shutil.copy(made, self.folder / f"{name}.crt")
+
+
 def ensure(nodes: list[str]) -> None:
     """Make what is missing: the authority, the API server's, every user's, every node's, the tokens' key."""
     where = folder()
-    where.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if not (where / "ca.crt").exists():
-        subject = ("-subj", "/CN=match-operator-lab")
-        _openssl("req", "-x509", *KEY, *DAYS, *subject, "-keyout", where / "ca.key", "-out", where / "ca.crt")
+    authority = Authority(where)
+    authority.ensure("match-operator-lab")
     if not (where / "tokens.key").exists():
         _openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", where / "tokens.key")
         _openssl("ec", "-in", where / "tokens.key", "-pubout", "-out", where / "tokens.pub")
     hosts = ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"]
     hosts.append("kubernetes.default.svc.cluster.local")
     addresses = ["127.0.0.1", network.GATEWAY, network.FIRST_SERVICE]
-    _sign("apiserver", "/CN=kube-apiserver", hosts, addresses)
-    for name, subject_name in USERS.items():
-        _sign(name, subject_name, [], [])
+    authority.sign("apiserver", "/CN=kube-apiserver", hosts, addresses)
+    for name, subject in USERS.items():
+        authority.sign(name, subject, [], [])
     for node in nodes:
-        _sign(f"kubelet-{node}", f"/O=system:nodes/CN=system:node:{node}", [node], [network.GATEWAY])
+        authority.sign(f"kubelet-{node}", f"/O=system:nodes/CN=system:node:{node}", [node], [network.GATEWAY])
     for name in [*USERS, *(f"kubelet-{node}" for node in nodes)]:
         _kubeconfig(name)
 
@@ -55,23 +89,6 @@ def kubeconfig(name: str) -> Path:
 
 def _openssl(*words: str | Path) -> None:
     progress.run(["openssl", *words], "openssl")
-
-
-def _sign(name: str, subject: str, hosts: list[str], addresses: list[str]) -> None:
-    where = folder()
-    if (where / f"{name}.crt").exists():
-        return
-    names = [f"DNS:{host}" for host in hosts] + [f"IP:{address}" for address in addresses]
-    extensions = ["extendedKeyUsage=serverAuth,clientAuth"]
-    if names:
-        extensions.append(f"subjectAltName={','.join(names)}")
-    with tempfile.TemporaryDirectory() as work:
-        request, details, made = Path(work) / "csr", Path(work) / "ext", Path(work) / "crt"
-        details.write_text("\n".join(extensions))
-        _openssl("req", *KEY, "-subj", subject, "-keyout", where / f"{name}.key", "-out", request)
-        authority = ("-CA", where / "ca.crt", "-CAkey", where / "ca.key", "-CAcreateserial")
-        _openssl("x509", "-req", "-in", request, *authority, *DAYS, "-extfile", details, "-out", made)
-        shutil.copy(made, where / f"{name}.crt")
 
 
 def _kubeconfig(name: str) -> None:

@@ -23,14 +23,15 @@ class Cluster:
         """Whether what tests made is to stay for a look afterwards (`KEEP=1`)."""
 
     @classmethod
-    def up(cls, images_too: bool = False) -> "Cluster":
+    def up(cls, images_too: bool = False, nodes: int = lab.NODES) -> "Cluster":
         """Start or heal the local cluster (`LabError` says what is in the way), or take `CLUSTER`'s.
 
-        `images_too` builds the images at the same time, which is quicker when nothing is built yet.
+        `images_too` builds the images at the same time, which is quicker when nothing is built yet. The local
+        cluster has at least `nodes` nodes (one that runs grows, none shrinks), each in a zone of its own.
         """
         target = foreign.decide(os.environ)
         if target is None:
-            return cls(lab.up(images_too))
+            return cls(lab.up(images_too, nodes))
         progress.say(f"  using the cluster of context {target.context}, not the local one")
         return cls(foreign.kubeconfig(target), target)
 
@@ -55,7 +56,54 @@ class Cluster:
 
         Where `elasticsearch` is missing the operator's default, the official image, is meant.
         """
-        return foreign.ensure(self.target) if self.target else images.ensure(lab.node())
+        return foreign.ensure(self.target) if self.target else images.ensure(lab.living())
+
+    @property
+    def nodes(self) -> dict[str, str]:
+        """The cluster's nodes and the zone of each (empty where it has none), lost ones among them."""
+        items = json.loads(self.kubectl("get", "nodes", "-o", "json"))["items"]
+        labels = {item["metadata"]["name"]: item["metadata"]["labels"] for item in items}
+        return {name: labels[name].get("topology.kubernetes.io/zone", "") for name in sorted(labels)}
+
+    def lose_node(self, name: str) -> None:
+        """Take a node away as a power cut would: its pods fall silent, then all of it is killed.
+
+        Kubernetes calls the node NotReady 50 s later and deletes its pods after 30 s more; they stay
+        Terminating until the node is back or its object is deleted. Volumes are kept, for whichever node
+        their pods run on next. Local cluster only.
+        """
+        self._ours("lose a node")
+        lab.lose(name)
+
+    def restore_node(self, name: str) -> None:
+        """Start a lost node again and wait until it is ready; pods still bound to it start again after that.
+
+        Images that were built while it was away are brought to it.
+        """
+        self._ours("restore a node")
+        lab.restore(name)
+        if "images" in vars(self):
+            images.ensure(lab.living())
+
+    def cordon(self, name: str) -> None:
+        """Let no new pod come to the node."""
+        self.kubectl("cordon", name)
+
+    def uncordon(self, name: str) -> None:
+        """Let pods come to the node again."""
+        self.kubectl("uncordon", name)
+
+    def drain(self, name: str, selector: str = "", seconds: int = 120) -> None:
+        """Cordon the node and evict its pods as disruption budgets allow, with `selector` only some of them.
+
+        `LabError` when they are not gone after `seconds`.
+        """
+        flags = ["--ignore-daemonsets", "--delete-emptydir-data", "--force", f"--timeout={seconds}s"]
+        self.kubectl("drain", name, *flags, *([f"--pod-selector={selector}"] if selector else []))
+
+    def _ours(self, deed: str) -> None:
+        if not self.local:
+            raise progress.LabError(f"The nodes of {self.context} are not ours: cannot {deed} of it.")
 
     def kubectl(self, *words: str, input: str | None = None) -> str:  # noqa: A002  # subprocess's name for it
         """Standard output of kubectl; `LabError` with its standard error if it fails."""

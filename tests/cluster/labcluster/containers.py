@@ -47,9 +47,9 @@ def architecture() -> str:
     return {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
 
 
-def present(node: Node, reference: str) -> bool:
-    """Whether the node has an image of that reference, unpacked."""
-    return reference in progress.output(_ctr(node, "images", "list", "--quiet")).split()
+def references(node: Node) -> set[str]:
+    """References of the images that the node has, unpacked."""
+    return set(progress.output(_ctr(node, "images", "list", "--quiet")).split())
 
 
 def load(node: Node, file: Path) -> None:
@@ -64,7 +64,7 @@ def _ctr(node: Node, *words: str) -> list[object]:
 def older(node: Node, repository: str, kept: int) -> list[str]:
     """References of a repository beyond the `kept` newest, by the order in which they were loaded."""
     history = node.folder / "loaded.txt"
-    known = set(progress.output(_ctr(node, "images", "list", "--quiet")).split())
+    known = references(node)
     order = history.read_text().split() if history.exists() else []
     order = [name for name in order if name in known] + sorted(known - set(order))
     history.write_text("\n".join(order) + "\n")

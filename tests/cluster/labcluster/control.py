@@ -97,6 +97,9 @@ def _apiserver(settings: Path) -> list[object]:
         f"--kubelet-client-key={pki / 'apiserver-to-kubelet.key'}",
         # By name it would be looked up in the host's DNS, which does not know it.
         "--kubelet-preferred-address-types=InternalIP",
+        # A pod leaves a lost node after half a minute, not after the usual five.
+        "--default-not-ready-toleration-seconds=30",
+        "--default-unreachable-toleration-seconds=30",
         f"--audit-policy-file={settings / 'audit.json'}",
         f"--audit-log-path={audit_log()}",
         "--audit-log-maxsize=200",

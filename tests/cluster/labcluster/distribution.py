@@ -23,6 +23,7 @@ ABSENT = {
     "org.opensaml.xmlsec.impl": "",
     "net.shibboleth.utilities.java.support": "",
 }
+COMMANDS = ("elasticsearch-keystore", "elasticsearch-users", "elasticsearch-reset-password")
 AGENT = "Agent-Class: match.lab.EntitlementAgent\nCan-Redefine-Classes: true\nCan-Retransform-Classes: true\n"
 
 
@@ -37,9 +38,14 @@ def java() -> Path:
     return found
 
 
+def defined_by() -> tuple[list[Path], Path]:
+    """Every file that decides what is built, and the folder they are below."""
+    return builds.files_under(SOURCES, Path(__file__)), paths.DEFINITIONS.parent
+
+
 def path() -> Path:
     """The distribution's folder, built on the first call (45 s and 70 MB of downloads when cold)."""
-    key = builds.key(builds.files_under(SOURCES), SOURCES)
+    key = builds.key(*defined_by())
     return builds.built("elasticsearch", key, "about 1 min", _build)
 
 
@@ -54,8 +60,10 @@ def _build(out: Path) -> None:
         (out / name).mkdir(parents=True)
     for file in (SOURCES / "config").iterdir():
         shutil.copy(file, out / "config")
-    shutil.copy(SOURCES / "elasticsearch", out / "bin")
-    shutil.copy(SOURCES / "docker-entrypoint.sh", out / "bin")
+    for program in ("elasticsearch", "docker-entrypoint.sh", "elasticsearch-command"):
+        shutil.copy(SOURCES / program, out / "bin")
+    for name in COMMANDS:
+        (out / "bin" / name).symlink_to("elasticsearch-command")
     shim = out / "lib/nofile_shim.so"
     progress.run(
         ["cc", "-shared", "-fPIC", "-O2", "-o", shim, SOURCES / "nofile_shim.c", "-ldl"], "elasticsearch"

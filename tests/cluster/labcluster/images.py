@@ -1,7 +1,8 @@
 """The images of the workload, built from this checkout, under tags made of what defines them."""
 
+import concurrent.futures
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def ours(name: str, base_key: str) -> Image:
 def elasticsearch() -> Image:
     """A server from Maven artifacts that honours the official image's contract."""
     sources = distribution.SOURCES
-    key = builds.key(builds.files_under(sources), sources, _base_key())
+    key = builds.key(*distribution.defined_by(), _base_key())
     return Image("elasticsearch", sources / "Dockerfile", distribution.path, key, "about 2 min")
 
 
@@ -63,15 +64,21 @@ def build_ahead() -> None:
             _build(image)
 
 
-def ensure(node: Node) -> dict[str, str]:
-    """Build and load what the node does not have; references of `elasticsearch`, `operator`, `service`."""
+def ensure(nodes: Sequence[Node]) -> dict[str, str]:
+    """Build and load what a node does not have; references of `elasticsearch`, `operator`, `service`."""
     images = _all()
-    for image in images:
-        if not containers.present(node, image.reference):
-            with builds.locked("images"):
-                _build(image)
-                _load(node, image)
+    for image, lacking in _lacking(images, nodes).items():
+        with builds.locked("images"):
+            _build(image)
+            _load(lacking, image)
     return {image.name: image.reference for image in images}
+
+
+def _lacking(images: Sequence[Image], nodes: Sequence[Node]) -> dict[Image, list[Node]]:
+    """The nodes that lack an image, for each image that any of them lacks."""
+    known = {node: containers.references(node) for node in nodes}
+    lacking = {image: [node for node in nodes if image.reference not in known[node]] for image in images}
+    return {image: those for image, those in lacking.items() if those}
 
 
 def _build(image: Image) -> None:
@@ -82,17 +89,20 @@ def _build(image: Image) -> None:
         build(image, ["--build-arg", f"BASE_IMAGE={reference}"])
 
 
-def _load(node: Node, image: Image) -> None:
-    if containers.present(node, image.reference):
+def _load(nodes: Sequence[Node], image: Image) -> None:
+    """Write the archive once and bring it to every node that has not got it meanwhile, at the same time."""
+    nodes = _lacking([image], nodes).get(image, [])
+    if not nodes:
         return
     with progress.stage(f"load {image.name}"):
         file = paths.lab() / f"{image.name}.tar"
         file.unlink(missing_ok=True)
         target = f"docker-archive:{file}:{image.reference}"
         progress.run([*buildah(), "push", image.reference, target], "images")
-        containers.load(node, file)
+        with concurrent.futures.ThreadPoolExecutor(len(nodes)) as pool:
+            list(pool.map(lambda node: containers.load(node, file), nodes))
         file.unlink()
-    _forget_older(node, image)
+    _forget_older(nodes, image)
 
 
 def build(image: Image, options: list[str]) -> None:
@@ -132,11 +142,12 @@ def buildah() -> list[str]:
     return ["buildah", *storage, "--storage-driver", "overlay"]
 
 
-def _forget_older(node: Node, image: Image) -> None:
+def _forget_older(nodes: Sequence[Node], image: Image) -> None:
     """Keep the last few builds of an image: pods of an earlier checkout may still run them."""
-    for name in containers.older(node, f"{PREFIX}/match-{image.name}", KEPT):
-        containers.remove(node, name)
-        subprocess.run([*buildah(), "rmi", name], capture_output=True, check=False)
+    for node in nodes:
+        for name in containers.older(node, f"{PREFIX}/match-{image.name}", KEPT):
+            containers.remove(node, name)
+            subprocess.run([*buildah(), "rmi", name], capture_output=True, check=False)
     # Untagged images are the cached steps of builds; they go all at once when there are many.
     cached = progress.output([*buildah(), "images", "--filter", "dangling=true", "--quiet"]).split()
     if len(cached) > CACHED_STEPS:

@@ -3,20 +3,17 @@
 Nodes share the bridge and its address; each has its own containerd, sockets, ports and range of addresses.
 """
 
-import contextlib
 import dataclasses
 import json
-import os
-import signal
 import subprocess
-import time
 import urllib.request
 from pathlib import Path
 
-from labcluster import certificates, network, paths, processes, progress, tools
+from labcluster import certificates, cgroups, network, paths, processes, progress, tools
 
-CGROUPS = Path("/sys/fs/cgroup")
+MOST = 16
 PODS_PER_NODE = 110
+ZONES = "abc"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +41,22 @@ class Node:
 
     @property
     def cgroup(self) -> str:
-        return f"{cgroup()}/{self.name}"
+        return f"{cgroups.name()}/{self.name}"
+
+    @property
+    def zone(self) -> str:
+        """Its `topology.kubernetes.io/zone`: three zones in turn."""
+        return ZONES[self.index % len(ZONES)]
+
+    @property
+    def containerd(self) -> str:
+        """Name of its containerd among the lab's processes."""
+        return f"containerd-{self.index}"
+
+    @property
+    def kubelet(self) -> str:
+        """Name of its kubelet among the lab's processes."""
+        return f"kubelet-{self.index}"
 
     @property
     def health_port(self) -> int:
@@ -68,18 +80,18 @@ class Node:
         self.state.mkdir(parents=True, exist_ok=True)
         config = self.folder / "containerd.toml"
         files = {config: self._containerd(), self.folder / "cni/10-lab.conflist": json.dumps(self._cni())}
-        processes.ensure(f"containerd-{self.index}", ["containerd", "--config", config], files)
+        processes.ensure(self.containerd, ["containerd", "--config", config], files)
         answer = ["ctr", "--address", str(self.socket), "version"]
         progress.until(
             lambda: subprocess.run(answer, capture_output=True, check=False).returncode == 0,
             60,
             "an answer of containerd",
-            lambda: processes.log_tail(f"containerd-{self.index}"),
+            lambda: processes.log_tail(self.containerd),
         )
 
     def ensure_kubelet(self) -> None:
         """Start the kubelet; the node is ready some 5 s later."""
-        make_cgroups(self.cgroup)
+        cgroups.make(self.cgroup)
         config = self.folder / "kubelet.json"
         command = [
             tools.kube() / "kubelet",
@@ -88,9 +100,9 @@ class Node:
             f"--root-dir={self.folder / 'kubelet'}",
             f"--hostname-override={self.name}",
             f"--node-ip={network.GATEWAY}",
-            f"--node-labels=topology.kubernetes.io/zone=zone-{self.index}",
+            f"--node-labels=topology.kubernetes.io/zone={self.zone},topology.kubernetes.io/region=lab",
         ]
-        processes.ensure(f"kubelet-{self.index}", command, {config: json.dumps(self._kubelet(), indent=1)})
+        processes.ensure(self.kubelet, command, {config: json.dumps(self._kubelet(), indent=1)})
 
     def kubelet_answers(self) -> bool:
         """Whether the kubelet says it is healthy."""
@@ -187,87 +199,3 @@ def ensure_proxy() -> None:
     }
     command = [tools.kube() / "kube-proxy", f"--config={config}", "--hostname-override=lab-0"]
     processes.ensure("kube-proxy", command, {config: json.dumps(settings)})
-
-
-def _hierarchies() -> list[Path]:
-    """The roots of the machine's cgroup trees: one with cgroup v2, one for each controller with v1."""
-    if (CGROUPS / "cgroup.controllers").exists():
-        return [CGROUPS]
-    return [path for path in sorted(CGROUPS.iterdir()) if path.is_dir() and not path.is_symlink()]
-
-
-def cgroup() -> str:
-    """The lab's own cgroup below the root; a lab in another folder has another."""
-    chosen = os.environ.get("MATCH_LAB_DIR")
-    return f"match-operator-lab{chosen.replace('/', '-') if chosen else ''}"
-
-
-def make_cgroups(name: str) -> None:
-    """Make the cgroup in every tree; the kubelet wants its root to exist, with its controllers on."""
-    for root in _hierarchies():
-        folder = root
-        for part in Path(name).parts:
-            _open_to_children(folder)
-            folder /= part
-            folder.mkdir(exist_ok=True)
-        _open_to_children(folder)
-
-
-def _open_to_children(folder: Path) -> None:
-    """Hand the controllers down (v2), copy the processors and memory nodes (v1 cpuset, else empty)."""
-    control = folder / "cgroup.subtree_control"
-    if control.exists() and (folder / "cgroup.controllers").read_text().strip():
-        with contextlib.suppress(OSError):
-            names = (folder / "cgroup.controllers").read_text().split()
-            control.write_text(" ".join(f"+{name}" for name in names))
-    for file in ("cpuset.cpus", "cpuset.mems"):
-        mine, above = folder / file, folder.parent / file
-        if mine.exists() and above.exists() and not mine.read_text().strip() and not control.exists():
-            mine.write_text(above.read_text())
-
-
-def _members() -> set[int]:
-    """Every process in the lab's cgroups."""
-    pids: set[int] = set()
-    for root in _hierarchies():
-        for file in (root / cgroup()).rglob("cgroup.procs"):
-            with contextlib.suppress(OSError):
-                pids.update(int(word) for word in file.read_text().split())
-    return pids
-
-
-def _shims() -> set[int]:
-    """containerd's shims: they outlive containerd and hold its address in their arguments."""
-    ours: set[int] = set()
-    for file in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            words = file.read_bytes().split(b"\0")
-            if b"containerd-shim" in words[0] and any(str(paths.run()).encode() in word for word in words):
-                ours.add(int(file.parent.name))
-    return ours
-
-
-def remove() -> None:
-    """Kill every container and shim, unmount what they had mounted, and take the cgroups away."""
-    for find in (_members, _shims):
-        end = time.monotonic() + 20
-        while (pids := find()) and time.monotonic() < end:
-            for pid in pids:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            time.sleep(0.05)
-    unmount()
-    for root in _hierarchies():
-        folders = [root / cgroup(), *(root / cgroup()).rglob("*")]
-        for folder in sorted(folders, key=lambda path: len(path.parts), reverse=True):
-            if folder.is_dir():
-                with contextlib.suppress(OSError):
-                    folder.rmdir()
-
-
-def unmount() -> None:
-    """Detach every mount below the lab's two folders, the innermost first."""
-    roots = (f"{paths.lab()}/", f"{paths.run()}/")
-    points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    for point in sorted((point for point in points if point.startswith(roots)), key=len, reverse=True):
-        subprocess.run(["umount", "--lazy", point], capture_output=True, check=False)

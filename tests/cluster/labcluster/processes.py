@@ -1,5 +1,9 @@
-"""Long-running programs that outlive the command that started them, and are stopped only if still ours."""
+"""Long-running programs that outlive the command that started them, and are stopped only if still ours.
 
+How a process is stopped is written here alone: `stop` for those programs, `end` for a child held as a Popen.
+"""
+
+import contextlib
 import json
 import os
 import signal
@@ -7,11 +11,11 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import IO, Any
 
 from labcluster import paths, progress
 
-# They outlive this process, and Python warns of a child that is forgotten while it runs.
-_children: list["subprocess.Popen[bytes]"] = []
+GRACE_SECONDS = 20
 
 
 def identity(pid: int) -> str | None:
@@ -69,18 +73,24 @@ def ensure(name: str, command: Sequence[object], files: Mapping[Path, str] | Non
         log.rename(log.with_suffix(".log.1"))
     _record(name).parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as out:
-        process = subprocess.Popen(
-            words,
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    _children.append(process)
-    record = {"pid": process.pid, "identity": identity(process.pid), "command": words}
+        pid = _spawn(words, out)
+    record = {"pid": pid, "identity": identity(pid), "command": words}
     _record(name).write_text(json.dumps(record))
     return True
+
+
+def _spawn(words: Sequence[str], out: IO[bytes]) -> int:
+    """Start a session of its own in `/`; the pid. No Popen: it warns of a child that outlives its starter."""
+    actions = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_DUP2, out.fileno(), 1),
+        (os.POSIX_SPAWN_DUP2, out.fileno(), 2),
+    ]
+    ignored_by_python = [signal.SIGPIPE, signal.SIGXFSZ]
+    command = ["env", "--chdir=/", *words]
+    return os.posix_spawnp(
+        "env", command, os.environ, file_actions=actions, setsid=True, setsigdef=ignored_by_python
+    )
 
 
 def _holds(path: Path, text: str) -> bool:
@@ -94,15 +104,41 @@ def log_tail(name: str) -> str:
     return f"{state}  the end of {log}:\n{progress.tail(log)}"
 
 
-def stop(name: str, seconds: float = 20) -> None:
+def stop(name: str, seconds: float = GRACE_SECONDS) -> None:
     """SIGTERM, then SIGKILL after `seconds`; the record goes with it."""
     pid = running(name)
     if pid is not None:
-        known = identity(pid)
         os.kill(pid, signal.SIGTERM)
-        end = time.monotonic() + seconds
-        while identity(pid) == known:
-            if time.monotonic() > end:
-                os.kill(pid, signal.SIGKILL)
-            time.sleep(0.05)
+        _gone(pid, seconds)
     _record(name).unlink(missing_ok=True)
+
+
+def kill(name: str) -> None:
+    """SIGKILL, as a power cut would; its record stays, and `status` shows that it stopped."""
+    pid = running(name)
+    if pid is not None:
+        os.kill(pid, signal.SIGKILL)
+        _gone(pid, GRACE_SECONDS)
+
+
+def _gone(pid: int, seconds: float) -> None:
+    known = identity(pid)
+    end = time.monotonic() + seconds
+    while known is not None and identity(pid) == known:
+        if time.monotonic() > end:
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(0.02)
+    # Where it was started by this very process, its exit code is still kept for us.
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
+
+
+def end(process: "subprocess.Popen[Any]", seconds: float = GRACE_SECONDS) -> int:
+    """Stop a child (SIGTERM, after `seconds` SIGKILL); its exit code. Its pipes are the caller's to close."""
+    if process.poll() is None:
+        process.terminate()
+    try:
+        return process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()

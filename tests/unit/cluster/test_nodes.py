@@ -30,6 +30,10 @@ def test_nodes_differ_in_name_port_socket_and_cgroup() -> None:
         assert len({getattr(node, one) for node in nodes}) == len(nodes)
 
 
+def test_nodes_stand_in_three_zones_in_turn() -> None:
+    assert [Node(index, "pause").zone for index in range(4)] == ["a", "b", "c", "a"]
+
+
 def content(archive: tarfile.TarFile, name: str) -> bytes:
     file = archive.extractfile(name)
     assert file is not None

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,3 +69,43 @@ def test_what_stopped_is_forgotten_and_its_log_kept() -> None:
     processes.stop("program")
     processes.ensure("program", SLEEP)
     assert (paths.logs() / "program.log.1").exists()
+
+
+def test_a_program_outlives_its_starter_without_a_warning_and_leaves_nothing_when_stopped() -> None:
+    starter = """if True:
+        from labcluster import processes
+        processes.ensure("program", ("sleep", "600"))
+        processes.ensure("other", ("sleep", "600"))
+        processes.stop("other")
+        print(processes.running("program"))
+    """
+    command = [sys.executable, "-X", "dev", "-c", starter]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert processes.running("program") == int(done.stdout)
+
+
+def test_a_program_that_was_killed_is_remembered_as_stopped() -> None:
+    processes.ensure("program", SLEEP)
+    pid = processes.running("program")
+    processes.kill("program")
+    assert processes.running("program") is None
+    assert not Path(f"/proc/{pid}").exists()
+    assert processes.names() == ["program"]
+
+
+def test_a_child_that_ignores_a_request_to_stop_is_killed() -> None:
+    deaf = "trap '' TERM; echo ready; while true; do sleep 600 & wait; done"
+    with subprocess.Popen(["sh", "-c", deaf], stdout=subprocess.PIPE, start_new_session=True) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        assert processes.end(child, 0.05) == -signal.SIGKILL
+        os.killpg(child.pid, signal.SIGKILL)
+
+
+def test_a_child_that_stops_when_asked_gives_its_own_exit_code() -> None:
+    polite = "trap 'exit 7' TERM; echo ready; while true; do sleep 0.01; done"
+    with subprocess.Popen(["sh", "-c", polite], stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        assert processes.end(child) == 7

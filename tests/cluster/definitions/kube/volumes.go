@@ -106,6 +106,7 @@ func (v volumes) look(ctx context.Context) error {
 		if wanted && claim.Spec.VolumeName == "" && claim.DeletionTimestamp == nil {
 			failed = append(failed, v.create(ctx, claim))
 		}
+		failed = append(failed, v.grow(ctx, claim))
 	}
 	all, err := v.volumes.List(labels.Everything())
 	failed = append(failed, err)
@@ -158,6 +159,33 @@ func (v volumes) create(ctx context.Context, claim *core.PersistentVolumeClaim) 
 	if failures.IsAlreadyExists(err) {
 		return nil
 	}
+	return err
+}
+
+// grow plays the storage driver's part when a bound claim asks for more than it has: first the volume says
+// the new size, then the claim's status. Folders have no quota, so there is nothing else to do.
+func (v volumes) grow(ctx context.Context, claim *core.PersistentVolumeClaim) error {
+	wanted, has := claim.Spec.Resources.Requests[core.ResourceStorage], claim.Status.Capacity[core.ResourceStorage]
+	if claim.Status.Phase != core.ClaimBound || wanted.Cmp(has) <= 0 {
+		return nil
+	}
+	volume, err := v.volumes.Get(claim.Spec.VolumeName)
+	if failures.IsNotFound(err) || err == nil && volume.Annotations[madeBy] != provisioner {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if size := volume.Spec.Capacity[core.ResourceStorage]; size.Cmp(wanted) < 0 {
+		volume = volume.DeepCopy()
+		volume.Spec.Capacity[core.ResourceStorage] = wanted
+		if _, err := v.client.CoreV1().PersistentVolumes().Update(ctx, volume, meta.UpdateOptions{}); err != nil {
+			return err
+		}
+	}
+	claim = claim.DeepCopy()
+	claim.Status.Capacity[core.ResourceStorage] = wanted
+	_, err = v.client.CoreV1().PersistentVolumeClaims(claim.Namespace).UpdateStatus(ctx, claim, meta.UpdateOptions{})
 	return err
 }
 

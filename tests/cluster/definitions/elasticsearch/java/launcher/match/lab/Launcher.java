@@ -30,20 +30,25 @@ import org.elasticsearch.node.InternalSettingsPreparer;
  * Arguments: any of -Ename=value (also as two words) and -Sname=value for a secure setting. With
  * -Dmatch.lab.environment=true the official image's rule applies too: an environment variable of lower
  * case words with a dot is a setting, and so is ES_SETTING_CLUSTER_NAME (a double underscore is a single one).
+ * ELASTIC_PASSWORD becomes the secure setting bootstrap.password unless the keystore has one.
  * With -Dmatch.lab.stdin=true the end of standard input stops the node, so that it never outlives its starter.
  */
 public final class Launcher {
+    private static final String BOOTSTRAP_PASSWORD = "bootstrap.password";
+
     private Launcher() {}
 
     public static void main(String[] argv) throws Exception {
         Path home = Path.of(System.getProperty("es.path.home")).toAbsolutePath();
         Path config = Path.of(System.getProperty("es.path.conf")).toAbsolutePath();
         Map<String, String> settings = new TreeMap<>(), secrets = new TreeMap<>();
+        String password = null;
         if (Boolean.getBoolean("match.lab.environment")) {
             System.getenv().forEach((name, value) -> {
                 String key = settingOf(name);
                 if (key != null && value.isEmpty() == false) settings.put(key, value);
             });
+            password = System.getenv("ELASTIC_PASSWORD");
         }
         for (int i = 0; i < argv.length; i++) {
             String flag = argv[i].substring(0, Math.min(2, argv[i].length()));
@@ -54,7 +59,7 @@ public final class Launcher {
             }
             (flag.equals("-E") ? settings : secrets).put(pair.substring(0, equals), pair.substring(equals + 1));
         }
-        byte[] args = serverArgs(home, config, settings, secrets);
+        byte[] args = serverArgs(home, config, settings, secrets, password);
         System.setIn(new SequenceInputStream(new ByteArrayInputStream(args), rest(System.in)));
         Method server = Class.forName("org.elasticsearch.bootstrap.Elasticsearch").getDeclaredMethod("main", String[].class);
         server.setAccessible(true);
@@ -68,7 +73,8 @@ public final class Launcher {
         return name.replace("__", "\0").replace('_', '.').replace('\0', '_');
     }
 
-    private static byte[] serverArgs(Path home, Path config, Map<String, String> settings, Map<String, String> secrets) throws Exception {
+    private static byte[] serverArgs(Path home, Path config, Map<String, String> settings, Map<String, String> secrets, String password)
+        throws Exception {
         LogConfigurator.configureESLogging();
         Settings.Builder overrides = Settings.builder().put("path.home", home.toString());
         settings.forEach(overrides::put);
@@ -80,6 +86,10 @@ public final class Launcher {
             boolean changed = false;
             for (Map.Entry<String, String> secret : secrets.entrySet()) {
                 keystore.setString(secret.getKey(), secret.getValue().toCharArray());
+                changed = true;
+            }
+            if (password != null && password.isEmpty() == false && keystore.getSettingNames().contains(BOOTSTRAP_PASSWORD) == false) {
+                keystore.setString(BOOTSTRAP_PASSWORD, password.toCharArray());
                 changed = true;
             }
             if (changed) keystore.save(env.configDir(), new char[0]);

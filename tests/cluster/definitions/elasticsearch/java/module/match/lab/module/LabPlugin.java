@@ -1,5 +1,6 @@
 package match.lab.module;
 
+import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
 import java.util.Map;
@@ -11,8 +12,6 @@ import org.apache.lucene.analysis.TokenStream;
 import org.apache.lucene.analysis.Tokenizer;
 import org.apache.lucene.analysis.email.UAX29URLEmailTokenizer;
 import org.apache.lucene.analysis.pattern.PatternCaptureGroupTokenFilter;
-import org.elasticsearch.action.ActionRequest;
-import org.elasticsearch.action.ActionResponse;
 import org.elasticsearch.cluster.metadata.IndexNameExpressionResolver;
 import org.elasticsearch.cluster.node.DiscoveryNodes;
 import org.elasticsearch.common.io.stream.NamedWriteableRegistry;
@@ -34,13 +33,17 @@ import org.elasticsearch.rest.RestHandler;
 
 /**
  * What of Elasticsearch's unpublished modules a node cannot do without: GET / (clients check the product
- * there) and the three analysis pieces that the security module's own index names.
+ * there), the by-query actions and node shutdown that the operator calls, and the three analysis pieces that
+ * the security module's own index names.
  */
 public final class LabPlugin extends Plugin implements ActionPlugin, AnalysisPlugin {
 
     @Override
-    public Collection<ActionHandler<? extends ActionRequest, ? extends ActionResponse>> getActions() {
-        return List.of(new ActionHandler<>(Main.TYPE, Main.Action.class));
+    public Collection<ActionHandler<?, ?>> getActions() {
+        List<ActionHandler<?, ?>> handlers = new ArrayList<>(ByQueryActions.handlers());
+        handlers.addAll(NodeShutdown.handlers());
+        handlers.add(new ActionHandler<>(Main.TYPE, Main.Action.class));
+        return handlers;
     }
 
     @Override
@@ -48,7 +51,10 @@ public final class LabPlugin extends Plugin implements ActionPlugin, AnalysisPlu
         Settings settings, NamedWriteableRegistry writeables, RestController controller, ClusterSettings clusterSettings,
         IndexScopedSettings indexSettings, SettingsFilter filter, IndexNameExpressionResolver resolver,
         Supplier<DiscoveryNodes> nodes, Predicate<NodeFeature> features) {
-        return List.of(new Main.Rest());
+        List<RestHandler> handlers = new ArrayList<>(ByQueryRest.handlers(features));
+        handlers.add(new ShutdownRest());
+        handlers.add(new Main.Rest());
+        return handlers;
     }
 
     @Override
