@@ -6,7 +6,7 @@ LAB := PYTHONPATH=tests/cluster $(PY) -m labcluster
 PYTEST := $(PY) -m pytest
 ARGS ?=
 
-.PHONY: help demo test check unit contract integration e2e bench venv format crd lock \
+.PHONY: help demo test check unit contract integration e2e reliability bench venv format crd lock \
   images up status kubeconfig down purge clean
 
 help: ## this list
@@ -31,6 +31,9 @@ integration: venv ## against a real API server and a real Elasticsearch
 	@$(PYTEST) tests/integration $(ARGS)
 e2e: venv ## the user stories, on real pods
 	@$(PYTEST) tests/e2e $(ARGS)
+reliability: venv ## changes, kills and crashes without number under a writer: half an hour
+	@RELIABILITY=2000 CHAOS_MINUTES=$${CHAOS_MINUTES:-25} $(PYTEST) -s tests/unit/operator/test_any_order.py \
+	  tests/integration/test_real_nodes.py && $(PYTEST) -s tests/e2e -k story $(ARGS)
 bench: venv ## measurements against peers, minutes each
 	@$(PY) tests/run.py bench
 

@@ -1,76 +1,16 @@
 """The reconcile against a real API server. A quota keeps pods from starting, so every test takes a second."""
 
 import json
-import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from kubernetes import config as kubernetes_config
 
 import world
-from labcluster.cluster import Cluster
+from apiserver import Bench
 from labcluster.progress import LabError
-from match_operator.clients.kube import Kube
 from match_operator.config import Config
-from match_operator.reconcile import Reconciler
-from stories import ROOT
 
 pytestmark = pytest.mark.cluster
-
-QUOTA = {
-    "apiVersion": "v1",
-    "kind": "ResourceQuota",
-    "metadata": {"name": "no-pods"},
-    "spec": {"hard": {"pods": "0"}},
-}
-
-
-@dataclass
-class Bench:
-    """One MatchCluster called photos in a namespace of its own, and a reconciler to call."""
-
-    lab: Cluster
-    namespace: str
-    kube: Kube
-    config: Config = world.CONFIG
-
-    def kubectl(self, *arguments: str, **options: Any) -> str:
-        return self.lab.kubectl("-n", self.namespace, *arguments, **options)
-
-    def apply(self, spec: dict[str, Any] | None = None, name: str = "photos") -> None:
-        body = {"apiVersion": "match.dev/v1alpha1", "kind": "MatchCluster", "metadata": {"name": name}}
-        self.kubectl("apply", "-f", "-", input=json.dumps(body | {"spec": spec or {}}))
-
-    def reconcile(self, config: Config | None = None) -> None:
-        Reconciler(config or self.config, self.kube)((self.namespace, "photos"))
-
-    def get(self, kind: str, name: str) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.kubectl("get", kind, name, "-o", "json"))
-        return found
-
-    def status(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.get("matchcluster", "photos")["status"]
-        return found
-
-
-@pytest.fixture(scope="session")
-def lab() -> Cluster:
-    cluster = Cluster.up()
-    cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
-    return cluster
-
-
-@pytest.fixture
-def bench(lab: Cluster) -> Iterator[Bench]:
-    namespace = f"match-integration-{uuid.uuid4().hex[:6]}"
-    lab.kubectl("create", "namespace", namespace)
-    lab.kubectl("-n", namespace, "apply", "-f", "-", input=json.dumps(QUOTA))
-    client = kubernetes_config.new_client_from_config(str(lab.kubeconfig), context=lab.context)
-    yield Bench(lab, namespace, Kube(client))
-    client.close()
-    lab.kubectl("delete", "namespace", namespace, "--wait=false")
 
 
 def test_a_second_reconcile_finds_nothing_to_do(bench: Bench):
@@ -137,16 +77,11 @@ def test_an_object_of_somebody_elses_is_not_taken(bench: Bench):
     bench.apply()
     bench.reconcile()
     assert bench.status()["phase"] == "Invalid"
-    assert "does not belong to this MatchCluster" in stalled(bench)
+    assert "does not belong to this MatchCluster" in bench.stalled()
     assert bench.get("configmap", "photos-es-default")["data"] == {"mine": "1"}
     bench.kubectl("delete", "configmap", "photos-es-default")
     bench.reconcile()
     assert bench.status()["phase"] == "Creating"
-
-
-def stalled(bench: Bench) -> str:
-    message: str = next(c for c in bench.status()["conditions"] if c["type"] == "Stalled")["message"]
-    return message
 
 
 def test_a_newer_operator_changes_nothing(bench: Bench):

@@ -32,7 +32,8 @@ def run(_options: argparse.Namespace, connection: Any) -> int:
     now = datetime.now(UTC)
 
     def get(version: str, url: str) -> Json:
-        answer = connection.get(version=version, url=url)
+        base = {} if version else {"base": "/"}
+        answer = connection.get(version=version, url=url, **base)
         found: Json = answer.json()
         return found
 

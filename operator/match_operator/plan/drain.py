@@ -43,10 +43,7 @@ def make(cluster: MatchCluster, seen: Observed) -> Plan:
     leaving = membership.leaving(cluster, seen)
     empty = tuple(_empty_node_sets(cluster, seen))
     if seen.elastic is None:
-        waiting = (
-            f"Elasticsearch to answer before {leaving[0]} can be removed: {seen.silence}" if leaving else ""
-        )
-        return Plan(empty, waiting_for=waiting)
+        return Plan(empty, waiting_for=_silent(seen, leaving[0]) if leaving else "")
     elastic = seen.elastic
     tidy = (*empty, *_admitted(cluster, seen, elastic))
     emptied = _to_empty(cluster, elastic, leaving)
@@ -60,6 +57,13 @@ def make(cluster: MatchCluster, seen: Observed) -> Plan:
             return Plan((*tidy, *_exclude(elastic, [])), (problem,))
     steps, waiting = _removals(cluster, seen, elastic, leaving)
     return Plan((*tidy, *_exclude(elastic, emptied), *steps), waiting_for=waiting)
+
+
+def _silent(seen: Observed, name: str) -> str:
+    reason = f"Elasticsearch to answer before {name} can be removed: {seen.silence}"
+    if seen.formed:
+        return reason
+    return f"{reason}; as it has never answered yet, the MatchCluster may also be deleted and made anew"
 
 
 def holds_replicas(cluster: MatchCluster, seen: Observed) -> bool:

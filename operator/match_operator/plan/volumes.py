@@ -26,6 +26,9 @@ def make(cluster: MatchCluster, seen: Observed) -> Plan:
         claims = list(_claims(cluster, node_set, seen))
         wanted = quantities.parse(node_set.storage_size)
         small = [c for c in claims if quantities.parse(_requested(c)) < wanted]
+        unbound = [c["metadata"]["name"] for c in small if c.get("status", {}).get("phase") != "Bound"]
+        waits += [f"volume {name} to be there before it can grow" for name in unbound]
+        small = [c for c in small if c["metadata"]["name"] not in unbound]
         steps += [GrowVolume(claim, node_set.storage_size) for claim in small]
         if live and not small and quantities.parse(_requested(_template(live))) < wanted:
             if is_terminating(live):

@@ -273,7 +273,7 @@ def _environment(folder: Path, options: str) -> dict[str, str]:
 
 
 def _joined(formation: Formation, one: Node) -> bool:
-    """Whether the node answers and sees as many nodes as were started."""
+    """Whether the node answers and sees as many nodes as were started, or more that joined by themselves."""
     if one.process.poll() is not None:
         raise progress.LabError(
             f"Elasticsearch stopped with code {one.process.returncode}:\n{progress.tail(one.log)}"
@@ -285,7 +285,7 @@ def _joined(formation: Formation, one: Node) -> bool:
     trust = ssl.create_default_context(cafile=str(formation.authority)) if formation.authority else None
     try:
         with urllib.request.urlopen(request, timeout=5, context=trust) as answer:
-            return len(answer.read().split()) == len(formation.nodes)
+            return len(answer.read().split()) >= len(formation.nodes)
     except OSError:
         return False
 

@@ -1,6 +1,7 @@
 """Whatever the spec asks for and whenever the operator dies: it ends as asked, nothing is lost or left."""
 
 import copy
+import os
 
 import pytest
 from hypothesis import Phase, given, settings
@@ -10,6 +11,8 @@ from match_operator.plan import membership
 from simulated import BAD_IMAGE, World
 from world import node_sets
 
+EXAMPLES = int(os.environ.get("RELIABILITY", "20"))
+"""`make reliability` tries more."""
 SETTLED_WITHIN = 400
 """Looks; each is followed by one move of the rest of the world."""
 
@@ -66,7 +69,7 @@ CHANGES = st.lists(st.tuples(specs(), st.booleans(), PAUSES), min_size=1, max_si
 
 
 @given(CHANGES, st.booleans())
-@settings(max_examples=20, deadline=None, phases=[Phase.generate])
+@settings(max_examples=EXAMPLES, deadline=None, phases=[Phase.generate])
 def test_any_changes_with_crashes_at_any_step_end_as_asked(changes, shutdown_api):
     there = start(shutdown_api)
     for spec, mistaken, pauses in changes:

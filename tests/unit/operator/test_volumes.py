@@ -35,6 +35,14 @@ def test_every_claim_grows_whatever_the_health(elastic):
     assert grown(make(sized("2Gi"), seen)) == [(f"data-photos-es-a-{i}", "2Gi") for i in range(3)]
 
 
+def test_a_claim_without_a_volume_yet_is_waited_for():
+    seen = seen_with_claims(sized("1Gi"), "1Gi")
+    seen.children["PersistentVolumeClaim", "data-photos-es-a-1"]["status"] = {"phase": "Pending"}
+    made = make(sized("2Gi"), seen)
+    assert [name for name, _ in grown(made)] == ["data-photos-es-a-0", "data-photos-es-a-2"]
+    assert made.waiting_for == "volume data-photos-es-a-1 to be there before it can grow"
+
+
 def test_claims_grow_though_another_part_of_the_spec_is_refused():
     wrong = of(node_sets(("a", {"storage": {"size": "2Gi"}}), version="8.1.0"))
     made = make(wrong, seen_with_claims(sized("1Gi"), "1Gi"))
