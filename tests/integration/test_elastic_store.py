@@ -109,6 +109,18 @@ def test_an_index_that_somebody_else_manages_is_waited_for(url: str, client: Ela
     store.close()
 
 
+def test_an_index_of_another_schema_is_told_and_not_written(url: str, client: Elasticsearch) -> None:
+    alias = _alias()
+    mappings = {"_meta": {"match": {"schema": 2}}}
+    client.indices.create(index=f"{alias}-000001", aliases={alias: {}}, mappings=mappings)
+    store = ElasticStore.connect(url, alias)
+    for call in (store.check, lambda: store.add(_record("a"))):
+        with pytest.raises(StoreUnavailableError, match="has schema 2, but this version needs"):
+            call()
+    assert client.count(index=alias)["count"] == 0
+    store.close()
+
+
 def test_an_index_in_the_place_of_the_alias_is_told(url: str, client: Elasticsearch) -> None:
     alias = _alias()
     client.indices.create(index=alias)
@@ -171,6 +183,17 @@ def test_a_second_address_serves_while_the_first_is_down(url: str, gateway: Gate
     store = ElasticStore.connect(addresses, elastic.make_index(url))
     store.add(_record("a"))
     assert [store.count() for _ in range(4)] == [1] * 4
+    store.close()
+
+
+def test_what_elasticsearch_refuses_is_told_and_the_rest_goes_in(url: str) -> None:
+    store = ElasticStore.connect(url, elastic.make_index(url))
+    endless = "b" * 40_000  # more than a term of Lucene may have
+    refused = store.add_many([_record("a"), _record(endless), _record("c")])
+    assert list(refused) == [endless]
+    assert refused[endless].startswith("Elasticsearch refused it (")
+    store.add(_record("d"))
+    assert store.filepaths(0, 9) == ["a", "c", "d"]
     store.close()
 
 

@@ -161,12 +161,43 @@ def test_an_index_beyond_the_bound_is_searched_by_words(url: str, client: Elasti
         assert found(replica.store, number) == [f"{number}"]
     replica.follower.follow()
     assert not replica.exact
-    assert "MATCH_MIRROR_MAX_BYTES" in replica.follower.memory.sentence
+    facts = replica.store.check()
+    assert (facts["search"], facts["documents"], facts["bytes"]) == ("words", 5, 0)
+    assert "MATCH_MIRROR_MAX_BYTES" in str(facts["reason"])
     assert found(replica.store, 4) == ["4"]
     memory.capacity = 10
     replica.follower.follow()
     assert replica.exact
+    assert replica.store.check() == {
+        "search": "mirror",
+        "documents": 5,
+        "bytes": 5 * ROW_BYTES,
+        "max_bytes": 10 * ROW_BYTES,
+    }
     assert found(replica.store, 4) == ["4"]
+
+
+def test_the_log_says_once_when_the_way_of_searching_changes(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "match_service")
+    memory = MirrorMemory(ROOM)
+    memory.capacity = 1
+    replica = Replica(url, elastic.make_index(url), memory)
+    for number in range(2):
+        replica.store.add(record(f"{number}", number))
+        replica.follower.follow()
+        replica.follower.follow()
+    exact, beyond = (each.getMessage() for each in caplog.records if each.name == "match_service")
+    assert exact == "Searches are exact: 0 images take 0 MiB of memory."
+    assert beyond.startswith("2 images would take 0 MiB of memory, but MATCH_MIRROR_MAX_BYTES allows 0:")
+
+
+def test_without_memory_for_a_mirror_searches_go_by_words(url: str) -> None:
+    store = ElasticStore.connect(url, elastic.make_index(url), memory=MirrorMemory(0))
+    store.add(record("a", 1))
+    assert (found(store, 1), store.check()["search"]) == (["a"], "words")
+    store.close()
 
 
 def test_another_index_behind_the_alias_is_read_anew(url: str, client: Elasticsearch) -> None:

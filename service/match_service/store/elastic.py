@@ -8,7 +8,7 @@ on: a search that missed a shard says so instead of saying "no match".
 """
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -241,7 +241,18 @@ class ElasticStore:
                 if not self._manage_index:
                     raise StoreUnavailableError(f"Elasticsearch has no alias {self._alias} yet.")
                 self._create_index()
+            self._check_schema(indices.get_mapping(index=self._alias).body)
             self._index_seen = True
+
+    def _check_schema(self, indices: Mapping[str, Any]) -> None:
+        """Documents of another schema have other ids and words: an overwrite would be a second image."""
+        for name, index in indices.items():
+            schema = index["mappings"].get("_meta", {}).get("match", {}).get("schema")
+            if schema not in (None, match_index.SCHEMA_VERSION):
+                raise StoreUnavailableError(
+                    f"{name} has schema {schema}, but this version needs {match_index.SCHEMA_VERSION};"
+                    " import the images into a new index."
+                )
 
     def _create_index(self) -> None:
         indices = self._client.options(request_timeout=WRITE_SECONDS).indices
