@@ -192,9 +192,10 @@ class Workshop:
 def _become(role: Any) -> None:
     """Spend the rest of this forked process on ``role``, and never return into the code that forked."""
     try:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group
-        for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP, signal.SIGQUIT):
-            signal.signal(number, signal.SIG_DFL)
+        # Ctrl-C and service managers tell the whole group; helpers stay until the server needs none.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+            signal.signal(number, signal.SIG_IGN)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.set_wakeup_fd(-1)
         _close_all_but(role.__self__.descriptors())
         role()
