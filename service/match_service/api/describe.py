@@ -56,12 +56,18 @@ class Parameter:
                 self.url: {**address, "description": f"Address of the image, instead of `{self.name}`."},
             }
         kinds: dict[Kind, Schema] = {
-            "filepath": {"type": "string", "minLength": 1, "maxLength": MAX_FILEPATH_BYTES},
+            "filepath": {
+                "type": "string",
+                "format": "filepath",
+                "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f\\ufffd]+$",
+                "minLength": 1,
+                "maxLength": MAX_FILEPATH_BYTES,
+            },
             "flag": {"type": "boolean"},
             "integer": {"type": "integer", "minimum": int(self.least), "maximum": int(self.most)},
             "number": {"type": "number", "minimum": self.least, "maximum": self.most},
-            "metadata": {"type": "string", "contentMediaType": "application/json"},
-            "filter": {"type": "string", "contentMediaType": "application/json"},
+            "metadata": {"type": "string", "format": "json", "contentMediaType": "application/json"},
+            "filter": {"type": "string", "format": "json-object", "contentMediaType": "application/json"},
         }
         default = {} if self.default is None else {"default": self.default}
         return {self.name: {**kinds[self.kind], **default, "description": self.doc}}

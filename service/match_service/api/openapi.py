@@ -109,35 +109,52 @@ def _operation(endpoint: Endpoint, method: str) -> dict[str, Any]:
 
 def _form(endpoint: Endpoint) -> dict[str, Any]:
     fields: dict[str, Schema] = {}
-    needed, choices = [], []
-    batch: dict[str, Schema] = {}
     for parameter in endpoint.parameters:
         fields |= parameter.schemas()
-        if parameter.required and parameter.kind == "image":
-            choices.append({"oneOf": [{"required": [parameter.name]}, {"required": [parameter.url]}]})
-        elif parameter.required:
-            needed.append(parameter.name)
-        if parameter.indexed:
-            for name, schema in parameter.schemas().items():
-                plural = name if name == parameter.indexed else f"{name}s"
-                batch[f"^{plural}\\[[0-9]{{1,4}}\\]$"] = schema
-    single: Schema = {"type": "object", "properties": fields, "required": needed}
-    if choices:
-        single["allOf"] = choices
-    files = any(parameter.kind == "image" for parameter in endpoint.parameters)
-    whole: Schema = single
-    if batch:
-        others = {
-            n: s
-            for n, s in fields.items()
-            if not any(p.indexed and n in p.schemas() for p in endpoint.parameters)
-        }
-        several = {"type": "object", "properties": others, "patternProperties": batch, "minProperties": 2}
-        whole = {"anyOf": [single, several]}
-    content = {MULTIPART: {"schema": whole}}
-    if not files or any(not p.required for p in endpoint.parameters if p.kind == "image"):
-        content[URLENCODED] = {"schema": whole}
-    return {"required": bool(needed or choices), "content": content}
+    needs = _needs(endpoint)
+    schema: Schema = {"type": "object", "properties": fields}
+    if any(parameter.indexed for parameter in endpoint.parameters):
+        schema = _several(endpoint, schema, needs)
+    elif needs:
+        schema["allOf"] = needs
+    content = {MULTIPART: {"schema": schema}}
+    if not any(parameter.kind == "image" and parameter.required for parameter in endpoint.parameters):
+        content[URLENCODED] = {"schema": schema}
+    return {"required": bool(needs), "content": content}
+
+
+def _needs(endpoint: Endpoint) -> list[Schema]:
+    """What a form must have: what is required, and one of the ways to name an image."""
+    named = [p for p in endpoint.parameters if p.required and p.kind != "image"]
+    needs: list[Schema] = [{"required": [p.name]} for p in named]
+    images = [list(p.schemas()) for p in endpoint.parameters if p.required and p.kind == "image"]
+    optional = [p for p in endpoint.parameters if not p.required and p.kind in ("image", "filepath")]
+    ways = [*images, [name for p in optional for name in p.schemas()]]
+    return needs + [{"oneOf": [{"required": [name]} for name in names]} for names in ways if names]
+
+
+def _several(endpoint: Endpoint, schema: Schema, needs: list[Schema]) -> Schema:
+    """``schema`` for one item, or for many that are numbered."""
+    single: list[str] = []
+    numbered: dict[str, Schema] = {}
+    patterns: dict[str, Schema] = {}
+    for parameter in endpoint.parameters:
+        for name, field in parameter.schemas().items() if parameter.indexed else ():
+            single.append(name)
+            plural = name if name == parameter.indexed else f"{name}s"
+            numbered[f"{plural}[0]"] = field
+            patterns[f"^{plural}\\[(0|[1-9][0-9]?)\\]$"] = field
+    images = {"oneOf": [{"required": ["images[0]"]}, {"required": ["urls[0]"]}]}
+    no_single = {"not": {"anyOf": [{"required": [name]} for name in single]}}
+    return {
+        **schema,
+        "properties": {**schema["properties"], **numbered},
+        "patternProperties": patterns,
+        "anyOf": [
+            {"allOf": needs, "not": {"anyOf": [{"required": [name]} for name in numbered]}},
+            {"required": ["filepaths[0]"], **images, **no_single},
+        ],
+    }
 
 
 def _responses(endpoint: Endpoint) -> dict[str, Any]:

@@ -35,7 +35,7 @@ _UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,18}")
 _DECIMAL: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{0,30})?")
-_INDEXED: Final = re.compile(r"([a-z]+)\[([0-9]{1,4})\]")
+_INDEXED: Final = re.compile(r"([a-z]+)\[(0|[1-9][0-9]{0,3})\]")
 
 
 class _StrictFormDataParser(FormDataParser):
