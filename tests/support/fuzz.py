@@ -120,6 +120,7 @@ def fuzzed(requests: int) -> Iterator[tuple[Server, dict[str, Outcome]]]:
         warnings.simplefilter("ignore")  # the generators' own
         _teach(site)
         settings = {"MATCH_FETCH_PRIVATE_HOSTS": "localhost", "MATCH_ACCESS_LOG": "false"}
+        settings["MATCH_THUMBNAILS"] = str(Path(folder, "thumbnails"))
         with server(Path(folder), **settings) as service:
             yield service, fuzz(service, requests)
 
