@@ -8,7 +8,7 @@ from typing import Final
 from flask import Flask, Response, request
 
 from match_service import thumbnails, web
-from match_service.api import about, duplicates, errors, health, routes, thumbnail, transfer
+from match_service.api import about, duplicates, errors, health, rest, routes, thumbnail, transfer
 from match_service.api.endpoints import SCOPES
 from match_service.api.guard import Guard
 from match_service.api.params import FormRequest
@@ -68,6 +68,8 @@ def create_app(
     matcher = Matcher(store, decoder, pictures=kept is not None)
     fetch = measured(Fetcher(settings.fetch).fetch)
     app.register_blueprint(routes.blueprint(matcher, fetch, all_orientations=settings.all_orientations))
+    if settings.tineye_rest:
+        app.register_blueprint(rest.blueprint(matcher, fetch))
     app.register_blueprint(transfer.blueprint(matcher))
     app.register_blueprint(about.blueprint())
     app.register_blueprint(health.blueprint(store, draining))

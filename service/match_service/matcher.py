@@ -77,6 +77,8 @@ class Options:
     """What of the images found an answer shall hold."""
 
     all_orientations: bool = True
+    mirrored: bool = False
+    """Without ``all_orientations``: also mirrored."""
     thorough: bool = False
     min_score: float | None = None
     """Least score; None for image-match's own threshold."""
@@ -164,10 +166,13 @@ class Matcher:
                 found = _nearest(found, [replace(match, view=GUESSED) for match in more])
         return _chosen(found, options)
 
-    def search_stored(self, filepath: str, options: Options) -> list[Match]:
-        """Other stored images similar to the one at ``filepath``; ``MissingError`` if there is none."""
+    def search_stored(self, filepath: str, options: Options, *, itself: bool = False) -> list[Match]:
+        """Stored images similar to the one at ``filepath``, which is left out unless ``itself`` is wanted.
+
+        ``MissingError`` if there is none.
+        """
         found = self._near(self.stored(filepath).record.signature, options)
-        return _chosen((match for match in found if match.filepath != filepath), options)
+        return _chosen((match for match in found if itself or match.filepath != filepath), options)
 
     def stored(self, filepath: str) -> Stored:
         """What ``filepath`` holds; ``MissingError`` for nothing."""
@@ -188,18 +193,28 @@ class Matcher:
                 return
             after = page[-1].record.filepath
 
-    def compare(self, first: bytes, second: bytes) -> float:
+    def compare(self, first: bytes, second: bytes, *, mirrored: bool = False) -> float:
         """Score from 0 to 100; 100 exactly where the signatures are equal.
 
-        A flat image scores 100 against the same bytes and 0 against anything else.
+        A flat image scores 100 against the same bytes and 0 against anything else. With ``mirrored`` the
+        better one of the second as it is and mirrored.
         """
         with _decoding():
-            return (1.0 - self._decoder.compare(first, second)) * 100.0
+            distance = self._decoder.compare(first, second)
+            if mirrored and 0.0 < distance < 1.0:
+                turned = _mirrored(self._decoder.signature(first))[1]
+                distance = min(distance, engine.distance(turned, self._decoder.signature(second)))
+        return (1.0 - distance) * 100.0
 
     def _near(self, signature: Signature, options: Options) -> list[Match]:
-        views = engine.views(signature, options.all_orientations)
+        some = options.mirrored and not options.all_orientations
+        views = _mirrored(signature) if some else engine.views(signature, options.all_orientations)
         with stage("store"):
             return self.store.search(views, cutoff=_cutoff(options.min_score))
+
+
+def _mirrored(signature: Signature) -> Views:
+    return engine.views(signature, all_orientations=True)[[0, engine.VIEW_NAMES.index("mirrored")]]
 
 
 @contextmanager

@@ -74,6 +74,8 @@ class Settings:
     rate_limit: str = ""
     """Requests of one key (without keys: of one address) to one process, as in ``100/minute``."""
     access_log: bool = True
+    tineye_rest: bool = False
+    """Whether TinEye MatchEngine's API is offered as well, below /rest/."""
     max_body_bytes: int = 64 * MIB
     page: bool = True
     """Whether ``/`` is a page for people."""
@@ -109,6 +111,7 @@ class Settings:
             keys_file=Path(keys) if (keys := env.text("MATCH_API_KEYS_FILE", "")) else None,
             rate_limit=env.rate("MATCH_RATE_LIMIT"),
             access_log=env.flag("MATCH_ACCESS_LOG", default=True),
+            tineye_rest=env.flag("MATCH_TINEYE_REST", default=False),
             max_body_bytes=env.number("MATCH_MAX_BODY_BYTES", 64 * MIB, 1024, 1024 * MIB),
             page=env.flag("MATCH_PAGE", default=True),
             thumbnails=env.text("MATCH_THUMBNAILS", ""),

@@ -10,6 +10,7 @@ import json
 import sys
 import tempfile
 import warnings
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,16 +18,18 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis
+import numpy as np
 import schemathesis
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
 
+from match_service.engine import scan
+from match_service.engine.layout import HALF, from_half
 from pictures import encode, flat, jpeg, picture
 from serving import Server, server
 from website import website
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs/openapi.json"
-NAMES = ("a", "b", "photos/1.jpg", "ü", "never added")
 WEIGHTS = {GenerationMode.POSITIVE: 0.8, GenerationMode.NEGATIVE: 0.2}
 
 
@@ -46,7 +49,7 @@ class Outcome:
         return wanted / max(1, self.requests)
 
 
-def _teach(site: str) -> None:
+def _teach(site: str, count: int) -> None:
     """Values that an API of images needs and no schema can describe."""
     good = [jpeg(1), jpeg(2), *(encode(picture(3), kind) for kind in ("PNG", "WEBP", "GIF", "TIFF"))]
     odd = [b"", flat(), good[0][:500], good[1][: len(good[1]) // 2], b"GIF89a", b"<svg/>", b"\x89PNG\r\n"]
@@ -58,31 +61,49 @@ def _teach(site: str) -> None:
         max_leaves=8,
     )
     addresses = [*[f"{site}/1", f"{site}/2"] * 8, f"{site}/missing", "http://127.0.0.1:1/", "http://["]
-    schemathesis.openapi.format("binary", st.sampled_from(good * 8 + odd) | st.binary(max_size=200))
+    sound = st.sampled_from(good)
+    schemathesis.openapi.format(
+        "binary", sound | sound | st.sampled_from(odd + good) | st.binary(max_size=200)
+    )
     schemathesis.openapi.format("uri", st.sampled_from(addresses))
     schemathesis.openapi.format("json", values.map(json.dumps))
     schemathesis.openapi.format("json-object", st.dictionaries(texts, plain, max_size=3).map(json.dumps))
     names = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=40)
-    schemathesis.openapi.format(
-        "filepath", st.sampled_from([*NAMES[:4] * 8, NAMES[4]]) | st.sampled_from(NAMES) | names
-    )
+    stored = st.integers(0, count - 1).map(_name)
+    schemathesis.openapi.format("filepath", stored | stored | stored | names)
     signature = st.just("A" * 136) | texts
     line = st.fixed_dictionaries(
-        {"filepath": st.sampled_from(NAMES) | texts, "signature": signature, "metadata": values}
+        {"filepath": stored | texts, "signature": signature, "metadata": values}
     ).map(json.dumps)
     lines = st.lists(line | texts, max_size=4).map(lambda rows: "\n".join(rows).encode("utf-8", "replace"))
     schemathesis.openapi.media_type("application/x-ndjson", lines | st.binary(max_size=100))
 
 
-def fuzz(service: Server, requests: int) -> dict[str, Outcome]:
+def _name(number: int) -> str:
+    return f"photos/{number}.jpg"
+
+
+def _fill(service: Server, stored: int) -> None:
+    """See to it that there are images to ask for, each unlike any other."""
+    halves = np.random.default_rng(0).choice([-2, -1, 1, 2], (stored, len(HALF))).astype(np.int8)
+    packed = scan.pack_halves(from_half(halves))
+    rows = [
+        {"filepath": _name(n), "metadata": {"n": n}, "signature": b64encode(packed[n].tobytes()).decode()}
+        for n in range(stored)
+    ]
+    lines = "\n".join(json.dumps(row) for row in rows).encode()
+    answer = service.send("POST", "/import", lines, Content_Type="application/x-ndjson")
+    assert answer.result[0]["imported"] == stored
+
+
+def fuzz(service: Server, requests: int, stored: int) -> dict[str, Outcome]:
     """About ``requests`` requests to ``service``, spread over all operations; outcomes by operation."""
     schema = schemathesis.openapi.from_path(str(DOCUMENT))
     operations = [result.ok() for result in schema.get_all_operations()]
     table: dict[str, Outcome] = {}
     for operation in operations:
         outcome = table[f"{operation.method.upper()} {operation.path}"] = Outcome()
-        for number, name in enumerate(NAMES[:4]):
-            service.add(name, jpeg(number), metadata='{"n": 1}')
+        _fill(service, stored)
         for mode, weight in WEIGHTS.items():
             each = max(1, round(requests / len(operations) * weight))
             with contextlib.suppress(hypothesis.errors.Unsatisfiable):
@@ -118,11 +139,12 @@ def fuzzed(requests: int) -> Iterator[tuple[Server, dict[str, Outcome]]]:
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("ignore")  # the generators' own
-        _teach(site)
+        stored = max(20, requests // 10)  # more than are asked for: no request is made up twice
+        _teach(site, stored)
         settings = {"MATCH_FETCH_PRIVATE_HOSTS": "localhost", "MATCH_ACCESS_LOG": "false"}
         settings["MATCH_THUMBNAILS"] = str(Path(folder, "thumbnails"))
         with server(Path(folder), **settings) as service:
-            yield service, fuzz(service, requests)
+            yield service, fuzz(service, requests, stored)
 
 
 def main() -> int:

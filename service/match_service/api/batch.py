@@ -10,7 +10,7 @@ from typing import Any, Final
 from flask import Response
 
 from match_service.api.endpoints import ADD
-from match_service.api.params import Fetch, Params
+from match_service.api.params import Fetch, Params, parse_filepath
 from match_service.api.replies import batch
 from match_service.errors import BadRequestError, ConflictError
 from match_service.matcher import Matcher
@@ -34,20 +34,11 @@ def indices(params: Params) -> list[int]:
 
 def add(params: Params, matcher: Matcher, fetch: Fetch) -> Response:
     """Add every item and say of each what became of it."""
-    numbers = indices(params)
-    if len(numbers) > MOST:
-        raise BadRequestError(f"A batch has at most {MOST} images.")
     if params.given(_SINGLE):
         raise BadRequestError("Give either filepath or filepaths[0], filepaths[1], ..., not both.")
     if_new = bool(params.flag("if_new", default=False))
     similar = next(p for p in ADD.parameters if p.name == "unless_similar").read(params, fetch)
-
-    def prepare(number: int) -> Outcome:
-        return _prepare(params, matcher, fetch, number)
-
-    with ThreadPoolExecutor(THREADS) as threads:
-        started = [threads.submit(contextvars.copy_context().run, prepare, number) for number in numbers]
-        outcomes = [each.result() for each in started]
+    outcomes = prepared(params, matcher, fetch)
     if if_new or similar is not None:
         outcomes = [_conditionally(matcher, outcome, if_new=if_new, similar=similar) for outcome in outcomes]
     else:
@@ -55,10 +46,25 @@ def add(params: Params, matcher: Matcher, fetch: Fetch) -> Response:
     return batch("add", [_row(outcome) for outcome in outcomes])
 
 
-def _prepare(params: Params, matcher: Matcher, fetch: Fetch, number: int) -> Outcome:
-    filepath = None
+def prepared(params: Params, matcher: Matcher, fetch: Fetch, *, named_by_file: bool = False) -> list[Outcome]:
+    """Every item decoded, in order of their numbers; with ``named_by_file`` an upload may name itself."""
+    numbers = indices(params)
+    if len(numbers) > MOST:
+        raise BadRequestError(f"A batch has at most {MOST} images.")
+
+    def prepare(number: int) -> Outcome:
+        return _prepare(params, matcher, fetch, number, named_by_file)
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        started = [threads.submit(contextvars.copy_context().run, prepare, number) for number in numbers]
+        return [each.result() for each in started]
+
+
+def _prepare(params: Params, matcher: Matcher, fetch: Fetch, number: int, named_by_file: bool) -> Outcome:
+    filepath = params.filename(f"images[{number}]") if named_by_file else None
     try:
-        filepath = params.filepath(f"filepaths[{number}]") or ""
+        given = params.filepath(f"filepaths[{number}]", required=filepath is None)
+        filepath = given or parse_filepath(filepath or "")
         metadata = params.metadata(f"metadata[{number}]")
         image = params.image(fetch, f"urls[{number}]", f"images[{number}]") or b""
         return filepath, matcher.record(filepath, image, metadata), ""

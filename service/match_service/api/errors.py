@@ -65,7 +65,7 @@ def register(app: Flask) -> None:
     names: dict[str, str] = {rule.rule: rule.endpoint.rpartition(".")[2] for rule in app.url_map.iter_rules()}
 
     def method() -> str:
-        return names.get(request.path, "")
+        return names.get(request.path) or (request.endpoint or "").rpartition(".")[2]
 
     def refused(error: MatchError) -> Response:
         status, headers = _answer(error)

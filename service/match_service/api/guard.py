@@ -162,6 +162,8 @@ def check_local(asked: Request) -> None:
         raise NotPermittedError(
             "Without API keys the service answers to localhost only; see MATCH_API_KEYS_FILE and MATCH_AUTH."
         )
+    if asked.blueprint == "rest" and asked.headers.get("Sec-Fetch-Site") == "cross-site":
+        raise NotPermittedError("Without API keys web pages of other origins may not use the service.")
     origin = asked.headers.get("Origin", "")
     if origin and asked.method not in READING and not is_local(origin):
         raise NotPermittedError("Without API keys web pages of other origins may not use the service.")

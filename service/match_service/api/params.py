@@ -103,6 +103,10 @@ class Params:
             raise BadRequestError(f"{url_name} or {file_name} is required.")
         return None
 
+    def filename(self, name: str) -> str | None:
+        """The name that the uploaded file ``name`` came with, None where there is none."""
+        return next((file.filename for file in self._files.get(name, []) if file.filename), None)
+
     def given(self, names: Iterable[str]) -> bool:
         """Whether any of the parameters ``names`` is there and not empty."""
         return any(self.text(name) is not None or name in self._files for name in names)
