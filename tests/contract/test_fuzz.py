@@ -2,7 +2,7 @@
 
 from fuzz import fuzzed
 
-REQUESTS = 1500
+REQUESTS = 2000
 """In all; each operation that has parameters gets its share, the others one each."""
 
 

@@ -40,6 +40,11 @@ addEventListener("securitypolicyviolation",
 addEventListener("error", (e) => e.message && reported.push(`error: ${e.message}`), true);
 addEventListener("unhandledrejection", (e) => reported.push(`rejection: ${e.reason}`));
 """
+# In one step of the browser's, so that nothing is redrawn between looking and looking closer.
+FIND = """
+return [...document.querySelectorAll(arguments[0])].find((e) => e.checkVisibility()
+  && e.getClientRects().length && (e.innerText + e.textContent).includes(arguments[1]));
+"""
 
 
 class Browser:
@@ -67,11 +72,8 @@ class Browser:
     def find(self, selector: str, text: str = "") -> WebElement:
         """The first element shown that matches and holds ``text``, once there is one."""
 
-        def look(_: Any) -> WebElement | None:
-            return next((e for e in self.all(selector) if e.is_displayed() and text in e.text), None)
-
         message = f"{selector} with {text!r} was not shown"
-        found: WebElement = self._wait().until(look, message)
+        found: WebElement = self._wait().until(lambda _: self.run(FIND, selector, text), message)
         return found
 
     def all(self, selector: str) -> list[WebElement]:

@@ -142,6 +142,7 @@ def fuzzed(requests: int) -> Iterator[tuple[Server, dict[str, Outcome]]]:
         stored = max(20, requests // 10)  # more than are asked for: no request is made up twice
         _teach(site, stored)
         settings = {"MATCH_FETCH_PRIVATE_HOSTS": "localhost", "MATCH_ACCESS_LOG": "false"}
+        settings["MATCH_THUMBNAILS"] = str(Path(folder, "thumbnails"))
         with server(Path(folder), **settings) as service:
             yield service, fuzz(service, requests, stored)
 

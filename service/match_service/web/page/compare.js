@@ -44,7 +44,8 @@ function show() {
 function facts(row) {
   if (row.score === undefined) return "";
   const seen = words(row.orientation);
-  return `Score ${scoreText(row.score)}${seen ? ` · your image ${seen}` : ""}`;
+  const whose = state.query?.filepath === undefined ? "your image" : "the other";
+  return `Score ${scoreText(row.score)}${seen ? ` · ${whose} ${seen}` : ""}`;
 }
 
 async function draw(row) {
@@ -53,7 +54,9 @@ async function draw(row) {
   if (mine !== turn) return;
   const stage = byId("stage");
   const whole = isPicture(left) && isPicture(right);
-  stage.replaceChildren(...(left ? [side("Your image", left)] : []), side("In the collection", right));
+  const name = state.query?.filepath === undefined ? "Your image" : shortName(state.query.filepath);
+  const other = state.query?.filepath === undefined ? "In the collection" : shortName(row.filepath);
+  stage.replaceChildren(...(left ? [side(name, left)] : []), side(other, right));
   stage.classList.toggle("whole", whole);
   stage.classList.toggle("alone", !left);
   byId("compare-modes").hidden = !left;
