@@ -6,9 +6,9 @@ import os
 import threading
 
 from match_service import engine
-from match_service.engine.variants import VARIANT_CUTOFF, variants
+from match_service.engine.variants import PLAIN_CUTOFF, VARIANT_CUTOFF, variants
 from match_service.model import Json, Match, Record, Signature
-from match_service.store.base import Store
+from match_service.store.base import DISTANCE_CUTOFF, Store
 from match_service.store.ranking import rank
 
 
@@ -33,13 +33,15 @@ class Matcher:
         """Stored images similar to ``image``, best first.
 
         With ``thorough`` also those of which it seems to be a larger crop, a slightly turned or a framed
-        copy; what is found without is found as well, with at least the same score.
+        copy. What is found without is found as well, with at least the same score, but for scores up to 55.5
+        that nothing else confirms.
         """
         signature = self._signature(image)
-        found = self.store.search(engine.views(signature, all_orientations))
+        cutoff = PLAIN_CUTOFF if thorough else DISTANCE_CUTOFF
+        found = self.store.search(engine.views(signature, all_orientations), cutoff=cutoff)
         if thorough:
             with self._decoding:
-                guessed = variants(image)
+                guessed = variants(image, mirrored=all_orientations)
             if len(guessed):
                 found = _nearest(found, self.store.search(guessed, cutoff=VARIANT_CUTOFF))
         return found
