@@ -1,7 +1,8 @@
 """Real photographs for benchmarks, from Debian packages and installed wheels; none is kept in the repository.
 
-`apt-get download` needs a Debian or Ubuntu with these packages in its sources. The photographs stay in a
-cache folder, `$XDG_CACHE_HOME/match-operator/photos` (`~/.cache` by default).
+`apt-get download` needs a Debian or Ubuntu with these packages in its sources; it fetches 590 MB. What is
+unpacked stays in a cache folder, `$XDG_CACHE_HOME/match-operator/photos` (`~/.cache` by default). Pictures
+that tune, that are measured, and that distractors are cut from are never the same.
 """
 
 import os
@@ -9,6 +10,7 @@ import re
 import subprocess
 import warnings
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import skimage
@@ -21,9 +23,14 @@ PACKAGES = (
     "mate-backgrounds",
     "plasma-workspace-wallpapers",
     "kphotoalbum",
+    "lomiri-wallpapers-20.04",
+    "ukui-wallpapers",
+    "stellarium-data",
 )
+MEASURED_PACKAGE = "gcompris-qt-data"
 SIDE = 480
-SUFFIXES = (".jpg", ".jpeg", ".png")
+LARGE = 1000
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 # opencv-doc's figures: calibration boards that differ by a turn only, and results drawn over photographs.
 FIGURES = re.compile(
     r"(left|right)\d|chess|calib|result|output|hist|board|aruco|plot|screen|mask|marker|noise|out_|_out|gui|"
@@ -33,6 +40,19 @@ FIGURES = re.compile(
 )
 
 
+class Photographs(NamedTuple):
+    """Photographs in colour or grey, each list in a fixed order, none in two lists."""
+
+    measured: list[Image.Image]
+    """Looked for in the measurement, and never while tuning; longest side at most ``SIDE`` pixels."""
+    tuning: list[Image.Image]
+    """Looked for while choosing guesses and cutoffs; as large."""
+    distractors: list[Image.Image]
+    """What distractors of the measurement are cut from; longest side at most ``LARGE`` pixels."""
+    tuning_distractors: list[Image.Image]
+    """What those of the tuning are cut from; as large."""
+
+
 def cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "match-operator" / "photos"
 
@@ -40,26 +60,51 @@ def cache() -> Path:
 def fetch() -> Path:
     """Download and unpack what the cache does not have yet; the folder."""
     folder = cache()
-    for package in PACKAGES:
+    for package in (*PACKAGES, MEASURED_PACKAGE):
         target = folder / package
         if target.is_dir():
             continue
         folder.mkdir(parents=True, exist_ok=True)
         subprocess.run(["apt-get", "download", "-q", package], cwd=folder, check=True)
         (archive,) = folder.glob(f"{package}_*.deb")
-        subprocess.run(["dpkg-deb", "-x", archive, target.with_suffix(".part")], check=True)
-        target.with_suffix(".part").rename(target)
+        part = folder / f"{package}.part"
+        subprocess.run(["dpkg-deb", "-x", archive, part], check=True)
+        if package == MEASURED_PACKAGE:
+            _carve(part)
+        part.rename(target)
         archive.unlink()
     return folder
 
 
-def photographs() -> list[Image.Image]:
-    """Different photographs in colour or grey, longest side at most ``SIDE`` pixels, in a fixed order."""
-    roots = [fetch(), Path(skimage.__file__).parent, Path(sklearn.__file__).parent]
-    files = [f for root in roots for f in sorted(root.rglob("*")) if _wanted(f)]
-    kept: list[Image.Image] = []
+def _carve(folder: Path) -> None:
+    """Write the WebP files inside Qt resource files beside these: GCompris packs its photographs so."""
+    for resource in sorted(folder.rglob("*.rcc")):
+        data = resource.read_bytes()
+        for number, found in enumerate(re.finditer(rb"RIFF....WEBPVP8", data, re.DOTALL)):
+            start = found.start()
+            length = 8 + int.from_bytes(data[start + 4 : start + 8], "little")
+            resource.with_name(f"{resource.stem}-{number:03}.webp").write_bytes(data[start : start + length])
+
+
+def photographs() -> Photographs:
+    """All photographs that are no copy of another, by what they are for."""
+    folder = fetch()
     thumbs: list[np.ndarray] = []
-    for file in files:
+    measured = list(_different([folder / MEASURED_PACKAGE], thumbs))
+    wheels = [Path(skimage.__file__).parent, Path(sklearn.__file__).parent]
+    others = list(_different([*(folder / package for package in PACKAGES), *wheels], thumbs))
+    # Two of four, since the measurement is what has to be sure; neighbours are often of one package.
+    return Photographs(
+        [_small(image) for image in measured],
+        [_small(image) for image in others[::4]],
+        [image for number, image in enumerate(others) if number % 4 in (2, 3)],
+        others[1::4],
+    )
+
+
+def _different(roots: list[Path], thumbs: list[np.ndarray]) -> list[Image.Image]:
+    kept: list[Image.Image] = []
+    for file in (f for root in roots for f in sorted(root.rglob("*")) if _wanted(f)):
         image = _photograph(file)
         if image is None:
             continue
@@ -79,6 +124,10 @@ def _wanted(file: Path) -> bool:
         return False
     if "kphotoalbum" in file.parts and "demo" not in file.parts:
         return False
+    if "stellarium-data" in file.parts and not {"nebulae", "landscapes"} & set(file.parts):
+        return False
+    if file.suffix == ".webp" and file.name.startswith("babyshapes"):  # paintings with holes
+        return False
     return file.suffix.lower() in SUFFIXES and not FIGURES.search(file.name)
 
 
@@ -88,12 +137,18 @@ def _photograph(file: Path) -> Image.Image | None:
         with Image.open(file) as opened:
             if min(opened.size) < 300 or max(opened.size) > 3.5 * min(opened.size) or "A" in opened.mode:
                 return None
-            opened.draft("RGB", (SIDE, SIDE))
+            opened.draft("RGB", (LARGE, LARGE))
             with warnings.catch_warnings(action="ignore"):  # of palettes with transparency
                 image = opened.convert("RGB")
     except (OSError, SyntaxError, ValueError):
         return None
-    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-    grey = np.asarray(image.convert("L"))
+    image.thumbnail((LARGE, LARGE), Image.Resampling.LANCZOS)
+    grey = np.asarray(_small(image).convert("L"))
     counts = np.bincount(grey.ravel(), minlength=256) / grey.size
     return image if counts.max() < 0.25 and (counts > 0.0005).sum() > 100 and grey.std() > 15 else None
+
+
+def _small(image: Image.Image) -> Image.Image:
+    small = image.copy()
+    small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    return small

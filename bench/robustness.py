@@ -1,14 +1,16 @@
 """Which copies of a photograph are found, and what is found wrongly, next to image-match, pHash, dHash, PDQ.
 
-`python bench/robustness.py [--photos N] [--plot FILE]` fetches photographs (see photos.py), changes each in
-every way of transforms.py, and looks for the original among all photographs and distractors (windows cut
-from the photographs). Pairs that show the same photograph are no false hits and are left out. Prints
-Markdown: recall at each method's customary threshold, then at the threshold at which it has no more false
-hits than the service's default search.
+`python bench/robustness.py [--distractors N] [--files N] [--plot FILE]` fetches photographs (see photos.py),
+changes each of those that nothing was tuned on in every way of transforms.py, and looks for the original, and
+for what is found wrongly among distractors cut from other photographs: files that every method reads, and
+further signatures, by which alone a false hit in a million shows. Prints Markdown: recall at each method's
+customary threshold, false hits there, then recall at the threshold at which it has no more false hits than
+the service's default search.
 """
 
 import argparse
 import io
+import multiprocessing
 import os
 import platform
 import time
@@ -16,6 +18,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import distractors
 import imagehash
 import numpy as np
 import pdqhash
@@ -25,154 +28,211 @@ from image_match.goldberg import ImageSignature
 from PIL import Image, ImageOps
 
 from match_service import engine
-from match_service.engine.variants import VARIANT_CUTOFF, variants
+from match_service.engine import kernel, scan
+from match_service.engine.variants import PLAIN_CUTOFF, VARIANT_CUTOFF, variants
 
-WINDOWS = 6
-"""Distractors cut from each photograph."""
+CUTOFF = 0.45
+COUNTED = 4
+"""False hits are counted for every so many photographs, as that takes most of the time."""
+REACH = 0.6
+"""Distances up to here are counted, so that other thresholds can be looked for."""
+BINS = 1000
+"""Per unit of distance."""
 ORIGINAL_VIEWS = [0, 1, 2, 3, 4, 8]
 """The orientations image-match searches: turned, mirrored or inverted, but never two of them."""
 THRESHOLDS = {
-    "ours": 0.45,
-    "ours, thorough": 0.45,
-    "image-match": 0.45,
+    "ours": CUTOFF,
+    "ours, thorough": CUTOFF,
+    "image-match": CUTOFF,
     "pHash": 10,
     "dHash": 10,
     "PDQ": 31,
 }
 METHODS = list(THRESHOLDS)
+HASHES = ("pHash", "dHash", "PDQ")
+WORK: dict[str, "Worker"] = {}
 
 
-@dataclass
-class Print:
-    """What each method knows of one file."""
+@dataclass(frozen=True)
+class Outcome:
+    """One search: per method how far the original is, and how many distractors lie in each bin of distance.
 
-    ours: np.ndarray
-    variants: np.ndarray
-    theirs: np.ndarray
-    words: np.ndarray
-    hashes: dict[str, np.ndarray]
+    Distances of floating point are in 1/1000, Hamming distances in bits.
+    """
+
+    true: np.ndarray
+    false: np.ndarray
 
 
-def prints(data: bytes, *, query: bool) -> Print:
-    """Signatures and hashes of a file; of a query in eight orientations, the same for each method."""
+class Worker:
+    """Searches, in a process of its own that shares the distractors with the others."""
+
+    def __init__(self, pictures: list[Image.Image], known: distractors.Known, further: np.ndarray) -> None:
+        self._pictures = pictures
+        halves = np.concatenate([known.halves, further])
+        self._columns = scan.planes(halves)
+        self._squares = scan.squares(self._columns)
+        self._words = engine.word_integers(scan.unpack_halves(halves))
+        self._hashes = {"pHash": known.phash, "dHash": known.dhash, "PDQ": known.pdq}
+        self._originals = [self._known(transforms.encode(picture, 95)) for picture in pictures]
+
+    @staticmethod
+    def _known(data: bytes) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+        image = Image.open(io.BytesIO(data)).convert("RGB")
+        signature = engine.raw_signature(data)
+        # Contract-tested on a thousand files; here it allows to do without image-match's slow arithmetic.
+        theirs = ImageSignature().generate_signature(data, bytestream=True)
+        assert np.array_equal(signature, theirs), "image-match has another signature"
+        return signature, distractors.hashes(image)
+
+    def search(self, name: str, number: int) -> Outcome:
+        """Look for photograph ``number`` by a copy changed as transform ``name`` says."""
+        data = transforms.apply(name, self._pictures[number], number)
+        own, hashes = self._originals[number]
+        outcome = Outcome(np.ones(len(METHODS)), np.zeros((len(METHODS), BINS), dtype=np.int64))
+        plain = engine.views(engine.raw_signature(data), all_orientations=True)
+        guessed = variants(data, mirrored=True)
+        turned = _turned(data)
+        outcome.true[0] = _nearest(plain, own)
+        found = outcome.true[0] < PLAIN_CUTOFF or (len(guessed) and _nearest(guessed, own) < VARIANT_CUTOFF)
+        outcome.true[1] = 0.0 if found else 1.0
+        outcome.true[2] = min(_offered(view, own) for view in plain[ORIGINAL_VIEWS])
+        outcome.true[3:] = [_hamming(mine[None], of)[0] for mine, of in zip(hashes, turned, strict=True)]
+        if number % COUNTED == 0:
+            self._count(outcome.false, plain, guessed, turned)
+        return outcome
+
+    def _count(
+        self, false: np.ndarray, plain: np.ndarray, guessed: np.ndarray, turned: list[np.ndarray]
+    ) -> None:
+        """Fill in false hits; of a thorough search, whose cutoffs are two, all in the first bin."""
+        near = self._hits(plain, REACH)
+        false[0] = _histogram(near.distances)
+        rows = near.rows[near.distances < PLAIN_CUTOFF]
+        if len(guessed):
+            rows = np.union1d(rows, self._hits(guessed, VARIANT_CUTOFF).rows)
+        false[1, 0] = len(rows)
+        false[2] = self._image_match_false(plain[ORIGINAL_VIEWS])
+        for row, (name, of) in enumerate(zip(HASHES, turned, strict=True), start=3):
+            false[row] = np.bincount(_hamming(self._hashes[name], of), minlength=BINS)
+
+    def _hits(self, views: np.ndarray, cutoff: float) -> scan.Hits:
+        return scan.Query(views, cutoff).scan(self._columns, self._squares)
+
+    def _image_match_false(self, views: np.ndarray) -> np.ndarray:
+        apart = np.ones(len(self._squares))
+        for view in views:
+            hits = self._hits(view[None], REACH)
+            # Without a word in common Elasticsearch never offers the image, however near it is.
+            offered = (self._words[hits.rows] == engine.word_integers(view)).any(axis=1)
+            rows = hits.rows[offered]
+            apart[rows] = np.minimum(apart[rows], hits.distances[offered])
+        return _histogram(apart[apart < REACH])
+
+
+def _nearest(views: np.ndarray, own: np.ndarray) -> float:
+    return min(engine.distance(view, own) for view in views)
+
+
+def _offered(view: np.ndarray, own: np.ndarray) -> float:
+    shared = (engine.word_integers(view) == engine.word_integers(own)).any()
+    return engine.distance(view, own) if shared else 1.0
+
+
+def _turned(data: bytes) -> list[np.ndarray]:
+    """Each hash of a query in eight orientations, as many as the service tries."""
     image = Image.open(io.BytesIO(data)).convert("RGB")
-    turns = [image]
-    if query:
-        turns = [t.rotate(a, expand=True) for t in (image, ImageOps.mirror(image)) for a in (0, 90, 180, 270)]
-    theirs = ImageSignature().generate_signature(data, bytestream=True).astype(np.int8)
-    signature = engine.raw_signature(data)
-    return Print(
-        signature,
-        variants(data) if query else signature[None, :0],
-        theirs,
-        engine.word_integers(theirs),
-        {
-            "pHash": np.stack([imagehash.phash(turn).hash.ravel() for turn in turns]),
-            "dHash": np.stack([imagehash.dhash(turn).hash.ravel() for turn in turns]),
-            "PDQ": np.stack([pdqhash.compute(np.asarray(turn))[0].astype(bool) for turn in turns]),
-        },
+    grey = image.convert("L")
+    turns = [t.rotate(a, expand=True) for t in (grey, ImageOps.mirror(grey)) for a in (0, 90, 180, 270)]
+    return [
+        np.stack([np.packbits(imagehash.phash(turn).hash.ravel()) for turn in turns]),
+        np.stack([np.packbits(imagehash.dhash(turn).hash.ravel()) for turn in turns]),
+        np.packbits(np.stack(pdqhash.compute_dihedral(np.asarray(image))[0]).astype(bool), axis=1),
+    ]
+
+
+def _hamming(known: np.ndarray, mine: np.ndarray) -> np.ndarray:
+    """Fewest different bits between each row of ``known`` and any row of ``mine``."""
+    words = np.ascontiguousarray(known).view(np.uint64)
+    return np.min(
+        [np.bitwise_count(words ^ row.view(np.uint64)).sum(axis=1, dtype=np.int64) for row in mine], axis=0
     )
 
 
-def _reference(data: bytes) -> Print:
-    return prints(data, query=False)
+def _histogram(distances: np.ndarray) -> np.ndarray:
+    # The epsilon keeps 0.45 itself, which is no hit, out of the bin below it.
+    return np.bincount((distances * BINS + 1e-9).astype(int), minlength=BINS)
 
 
-def _query(task: tuple[str, Image.Image, int]) -> Print:
-    return prints(transforms.apply(*task), query=True)
+def _search(task: tuple[str, int]) -> Outcome:
+    return WORK["worker"].search(*task)
 
 
-def windows(image: Image.Image, seed: int) -> list[bytes]:
-    """Distractors: parts of a photograph that are pictures of their own."""
-    chance = np.random.default_rng(seed)
-    cut = []
-    for _ in range(WINDOWS):
-        share = chance.uniform(0.3, 0.55)
-        cut.append(transforms.encode(transforms.cropped(1 - share, centred=False)(image, chance)))
-    return cut
+def measure(
+    pictures: list[Image.Image], known: distractors.Known, further: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """True distances (methods, transforms, photos) and counts of false ones (methods, transforms, bins).
 
-
-class References:
-    """All files looked among, as matrices."""
-
-    def __init__(self, known: list[Print], sources: np.ndarray) -> None:
-        self.sources = sources
-        self.ours = engine.packed_matrix([engine.pack(p.ours) for p in known])
-        self.theirs = engine.packed_matrix([engine.pack(p.theirs) for p in known])
-        self.words = np.stack([p.words for p in known])
-        self.hashes = {name: np.concatenate([p.hashes[name] for p in known]) for name in known[0].hashes}
-
-    def distances(self, query: Print) -> np.ndarray:
-        """Distance of the query to each reference, shape (methods, references)."""
-        ours = engine.distances(self.ours, engine.views(query.ours, all_orientations=True)).min(axis=1)
-        thorough = ours
-        if len(query.variants):
-            guessed = engine.distances(self.ours, query.variants).min(axis=1)
-            # On one scale, so that one threshold serves: a guess at its cutoff counts as a hit at 0.45.
-            thorough = np.minimum(ours, guessed * (0.45 / VARIANT_CUTOFF))
-        views = engine.views(query.theirs, all_orientations=True)[ORIGINAL_VIEWS]
-        theirs = engine.distances(self.theirs, views)
-        # Without a word in common Elasticsearch never offers the image, however near it is.
-        shared = np.stack([(self.words == engine.word_integers(view)).any(axis=1) for view in views], axis=1)
-        rows = [ours, thorough, np.where(shared, theirs, 1.0).min(axis=1)]
-        for name, known in self.hashes.items():
-            rows.append((known[:, None, :] ^ query.hashes[name][None]).sum(axis=2).min(axis=1))
-        return np.stack(rows).astype(np.float32)
-
-
-def measure(pictures: list[Image.Image]) -> tuple[np.ndarray, np.ndarray, float]:
-    """True distances (methods, transforms, photos), false ones with a last axis of files, and seconds."""
-    began = time.monotonic()
-    files = [transforms.encode(picture, 95) for picture in pictures]
-    sources = np.arange(len(files))
-    for number, picture in enumerate(pictures):
-        files += windows(picture, number)
-    sources = np.concatenate([sources, np.repeat(sources, WINDOWS)])
+    ``further`` (n, 102) are distractors of which there are signatures only; hashes' counts are scaled up.
+    """
     names = list(transforms.TRANSFORMS)
-    tasks = [(name, picture, number) for name in names for number, picture in enumerate(pictures)]
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
-        references = References(list(pool.map(_reference, files, chunksize=8)), sources)
-        true = np.zeros((len(METHODS), len(names), len(pictures)), dtype=np.float32)
-        false = np.zeros((len(METHODS), len(names), len(pictures), len(files)), dtype=np.float32)
-        for index, query in enumerate(pool.map(_query, tasks, chunksize=8)):
-            kind, photo = divmod(index, len(pictures))
-            apart = references.distances(query)
-            true[:, kind, photo] = apart[:, photo]
-            apart[:, sources == photo] = np.inf
-            false[:, kind, photo] = apart
-    return true, false, time.monotonic() - began
+    kernel.load()
+    WORK["worker"] = Worker(pictures, known, further)
+    true = np.zeros((len(METHODS), len(names), len(pictures)))
+    false = np.zeros((len(METHODS), len(names), BINS))
+    tasks = [(name, number) for name in names for number in range(len(pictures))]
+    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("fork")) as pool:
+        for (name, number), outcome in zip(tasks, pool.map(_search, tasks, chunksize=8), strict=True):
+            true[:, names.index(name), number] = outcome.true
+            false[:, names.index(name)] += outcome.false
+    false[-len(HASHES) :] *= (len(known.halves) + len(further)) / len(known.halves)
+    return true, false
 
 
-def matched(false: np.ndarray, most: float) -> float:
-    """The largest threshold whose share of false hits is not above ``most``; a hit is nearer than it."""
-    values = np.sort(false[np.isfinite(false)].ravel())
-    return float(values[min(int(most * len(values)), len(values) - 1)])
+def recall(true: np.ndarray, thresholds: dict[str, float]) -> np.ndarray:
+    """Share found, (transforms, methods)."""
+    return np.stack([(true[m] < thresholds[name]).mean(axis=1) for m, name in enumerate(METHODS)], axis=1)
 
 
-def report(true: np.ndarray, false: np.ndarray, heading: str, thresholds: dict[str, float]) -> None:
+def false_hits(false: np.ndarray, thresholds: dict[str, float], photographs: int) -> np.ndarray:
+    """False hits per query, (transforms, methods)."""
+    ends = [_bins(name, threshold) for name, threshold in thresholds.items()]
+    return np.stack([false[m, :, :end].sum(axis=1) for m, end in enumerate(ends)], axis=1) / photographs
+
+
+def _bins(method: str, threshold: float) -> int:
+    return int(np.ceil(threshold)) if method in HASHES else round(threshold * BINS)
+
+
+def matched(false: np.ndarray) -> dict[str, float]:
+    """Thresholds with the most false hits that are no more than the default search's."""
+    most = false[0, :, : round(CUTOFF * BINS)].sum()
+    found = {}
+    for m, name in enumerate(METHODS):
+        end = int(np.searchsorted(false[m].sum(axis=0).cumsum(), most, side="right"))
+        found[name] = float(end) if name in HASHES else end / BINS
+    # The service's two searches are as they are.
+    return found | {"ours": CUTOFF, "ours, thorough": CUTOFF}
+
+
+def table(values: np.ndarray, heading: str, form: str, last: tuple[str, np.ndarray] | None = None) -> None:
     print(f"\n{heading}\n\n| | {' | '.join(METHODS)} |\n| --- |{' --- |' * len(METHODS)}")
-    print("| threshold | " + " | ".join(f"{thresholds[name]:.3g}" for name in METHODS) + " |")
-    for kind, name in enumerate(transforms.TRANSFORMS):
-        cells = [f"{(true[m, kind] < thresholds[method]).mean():.3f}" for m, method in enumerate(METHODS)]
-        print(f"| {name} | {' | '.join(cells)} |")
-    rates = [_rate(false[m], thresholds[method]) for m, method in enumerate(METHODS)]
-    print(f"| **false hits per million pairs** | {' | '.join(f'{rate * 1e6:.0f}' for rate in rates)} |")
+    rows = list(zip(transforms.TRANSFORMS, values, strict=True))
+    for name, row in rows:
+        print(f"| {name} | {' | '.join(format(value, form) for value in row)} |")
+    if last:
+        print(f"| **{last[0]}** | {' | '.join(f'{value:.2f}' for value in last[1])} |")
 
 
-def _rate(false: np.ndarray, threshold: float) -> float:
-    return float((false < threshold).sum() / np.isfinite(false).sum())
-
-
-def plot(true: np.ndarray, thresholds: dict[str, float], file: Path) -> None:
+def plot(shares: np.ndarray, file: Path) -> None:
     from matplotlib import pyplot  # noqa: PLC0415 - only a plot needs it
 
-    recall = np.stack([(true[m] < thresholds[name]).mean(axis=1) for m, name in enumerate(METHODS)])
-    figure, axes = pyplot.subplots(figsize=(8, 9))
-    shown = axes.imshow(recall.T, cmap="RdYlGn", vmin=0, vmax=1, aspect="auto")
+    figure, axes = pyplot.subplots(figsize=(8, 10))
+    shown = axes.imshow(shares, cmap="RdYlGn", vmin=0, vmax=1, aspect="auto")
     axes.set_xticks(range(len(METHODS)), METHODS)
     axes.set_yticks(range(len(transforms.TRANSFORMS)), list(transforms.TRANSFORMS))
     axes.xaxis.tick_top()
-    for (column, row), value in np.ndenumerate(recall):
+    for (row, column), value in np.ndenumerate(shares):
         axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=8)
     figure.colorbar(shown, label="originals found, at the same rate of false hits", shrink=0.5)
     figure.tight_layout()
@@ -182,32 +242,37 @@ def plot(true: np.ndarray, thresholds: dict[str, float], file: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--photos", type=int, default=1000, help="use at most so many photographs")
-    parser.add_argument("--plot", type=Path, help="write a plot of the second table (.png or .svg)")
-    parser.add_argument("--save", type=Path, help="keep the distances (.npz)")
+    parser.add_argument("--distractors", type=int, default=100_000)
+    parser.add_argument("--files", type=int, default=20_000, help="distractors that the hashes see as well")
+    parser.add_argument("--plot", type=Path, help="write a plot of the last table (.png or .svg)")
     options = parser.parse_args()
-    pictures = photos.photographs()[: options.photos]
-    true, false, seconds = measure(pictures)
-    if options.save:
-        np.savez(options.save, true=true, false=false)
-    references = false.shape[-1]
+    began = time.monotonic()
+    found = photos.photographs()
+    known = distractors.make(found.distractors, min(options.files, options.distractors), 2)
+    further = distractors.windows(found.distractors, options.distractors - len(known.halves))
+    pictures = found.measured[: options.photos]
+    true, false = measure(pictures, known, further)
+    count = f"{options.distractors:,} distractors ({len(known.halves):,} as files)"
     print(
-        f"{len(pictures)} photographs, {references - len(pictures)} distractors, "
-        f"{true.shape[1] * true.shape[2]} searches, {np.isfinite(false[0]).sum():,} pairs of "
-        f"different pictures; "
-        f"{seconds:.0f} s on {os.cpu_count()} x {platform.machine()}, load {os.getloadavg()[0]:.1f}, "
-        f"Python {platform.python_version()}, numpy {np.__version__}, imagehash {imagehash.__version__}"
+        f"{len(pictures)} photographs, {count} from {len(found.distractors)} "
+        f"others, {true[0].size} searches; {time.monotonic() - began:.0f} s on {os.cpu_count()} x "
+        f"{platform.machine()}, load {os.getloadavg()[0]:.1f}, Python {platform.python_version()}, "
+        f"numpy {np.__version__}, imagehash {imagehash.__version__}"
     )
     # A Hamming distance of exactly the customary threshold is a match.
-    customary = {name: value + (0.5 if value > 1 else 0) for name, value in THRESHOLDS.items()}
-    report(true, false, "At the customary thresholds:", customary)
-    most = _rate(false[0], 0.45)
-    same = {name: matched(false[m], most) for m, name in enumerate(METHODS)}
-    same["ours"] = 0.45
-    report(true, false, "At the same rate of false hits as the default search:", same)
-    apart = true[:, :, 1::2], false[:, :, 1::2]
-    report(*apart, "As the first table, on the half of the photographs kept apart from tuning:", customary)
+    customary = {name: value + (0.5 if name in HASHES else 0) for name, value in THRESHOLDS.items()}
+    counted = len(range(0, len(pictures), COUNTED))
+    wrong = false_hits(false, customary, counted)
+    total = ("false hits per query", wrong.mean(axis=0))
+    table(recall(true, customary), "Found, at the customary thresholds:", ".3f", total)
+    table(wrong, "False hits per query there:", ".2f", ("all", wrong.mean(axis=0)))
+    same = matched(false)
+    print("\nThresholds: " + ", ".join(f"{name} {value:.3g}" for name, value in same.items()))
+    wrong = false_hits(false, same, counted).mean(axis=0)
+    shares = recall(true, same)
+    table(shares, "Found, at no more false hits than the default:", ".3f", ("false hits per query", wrong))
     if options.plot:
-        plot(true, same, options.plot)
+        plot(shares, options.plot)
 
 
 if __name__ == "__main__":

@@ -42,6 +42,11 @@ def bordered(share: float, colour: str = "white") -> Change:
     return lambda image, _: ImageOps.expand(image, round(min(image.size) * share), colour)
 
 
+def mirrored(change: Change) -> Change:
+    """Mirror what ``change`` makes."""
+    return lambda image, chance: ImageOps.mirror(change(image, chance))
+
+
 def enhanced(kind: type, factor: float) -> Change:
     return lambda image, _: kind(image).enhance(factor)
 
@@ -124,6 +129,8 @@ TRANSFORMS: dict[str, tuple[Change, int]] = {
     "white border 10 %": (bordered(0.1), 85),
     "black border 10 %": (bordered(0.1, "black"), 85),
     "screenshot": (screenshot, 85),
+    "mirrored, crop 10 %": (mirrored(cropped(0.1)), 85),
+    "mirrored, crop 20 %, anywhere": (mirrored(cropped(0.2, centred=False)), 85),
 }
 
 

@@ -30,14 +30,14 @@ DECODE_MS: Final = 5.0
 """CPU time of decoding a picture of 640 x 480 and its signature, for a search or an add."""
 WORDS_MS: Final = 85.0
 """Of a search by words, without a mirror, at 100,000 images."""
-HEAP_BASE_MB: Final = 200.0
-HEAP_MB_PER_MILLION: Final = 5.0
 INDEX_PER_CORE: Final = 1700.0
 """Images a second that a core of Elasticsearch takes in bulk, with the client on the same cores."""
-WORKER_MB: Final = 120.0
-"""Of an API worker beside the mirror."""
 
 # Rules of thumb: chosen, not measured.
+HEAP_BASE_MB: Final = 200.0
+HEAP_MB_PER_MILLION: Final = 5.0
+WORKER_MB: Final = 240.0
+"""Of an API worker beside the mirror, with what decoding large pictures takes."""
 BUSY: Final = 0.7
 """Share of the CPUs that a plan counts on."""
 FREE_DISK: Final = 2.0
@@ -141,7 +141,7 @@ def size(load: Load) -> Size:
         mirror=mirror,
         pods=pods,
         pod_cores=cores,
-        pod_memory=_half_gib(mirror + max(2, cores) * WORKER_MB * MB * 2),
+        pod_memory=_half_gib(mirror + max(2, cores) * WORKER_MB * MB),
         search_ms=_scan_ms(load) + DECODE_MS + REQUEST_MS if mirror else WORDS_MS + DECODE_MS,
     )
 

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from match_service import engine
 from match_service.engine.thumbnail import thumbnail
-from match_service.engine.variants import VARIANT_CUTOFF, variants
+from match_service.engine.variants import PLAIN_CUTOFF, VARIANT_CUTOFF, variants
 from match_service.errors import BadImageError, ConflictError, MatchError, MissingError
 from match_service.filters import contains
 from match_service.metrics import DECODE_FAILURES, stage
@@ -35,7 +35,7 @@ class Decoder(Protocol):
     def signature(self, data: bytes) -> Signature:
         """As ``engine.signature``."""
 
-    def variants(self, data: bytes) -> Views:
+    def variants(self, data: bytes, *, mirrored: bool) -> Views:
         """As ``engine.variants.variants``."""
 
     def compare(self, first: bytes, second: bytes) -> float:
@@ -56,10 +56,10 @@ class LocalDecoder:
         with self._decoding:
             return engine.signature(data)
 
-    def variants(self, data: bytes) -> Views:
+    def variants(self, data: bytes, *, mirrored: bool) -> Views:
         """As ``engine.variants.variants``."""
         with self._decoding:
-            return variants(data)
+            return variants(data, mirrored=mirrored)
 
     def compare(self, first: bytes, second: bytes) -> float:
         """As ``engine.compare``."""
@@ -151,14 +151,15 @@ class Matcher:
         """Stored images similar to ``image``, best first.
 
         With ``thorough`` also those of which it seems to be a larger crop, a slightly turned or a framed
-        copy, as view ``GUESSED``; what is found without is found as well, with at least the same score.
+        copy, as view ``GUESSED``. What is found without is found as well, with at least the same score, but for
+        scores up to 55.5 that nothing else confirms.
         """
         with _decoding():
             signature = self._decoder.signature(image)
         found = self._near(signature, options)
         if options.thorough:
             with _decoding():
-                guessed = self._decoder.variants(image)
+                guessed = self._decoder.variants(image, mirrored=options.all_orientations)
             if len(guessed):
                 cutoff = min(VARIANT_CUTOFF, _cutoff(options.min_score))
                 with stage("store"):
@@ -210,7 +211,7 @@ class Matcher:
         some = options.mirrored and not options.all_orientations
         views = _mirrored(signature) if some else engine.views(signature, options.all_orientations)
         with stage("store"):
-            return self.store.search(views, cutoff=_cutoff(options.min_score))
+            return self.store.search(views, cutoff=_plain_cutoff(options))
 
 
 def _mirrored(signature: Signature) -> Views:
@@ -230,6 +231,12 @@ def _decoding() -> Iterator[None]:
 
 def _cutoff(min_score: float | None) -> float:
     return DISTANCE_CUTOFF if min_score is None else math.nextafter(1.0 - min_score / 100.0, 2.0)
+
+
+def _plain_cutoff(options: Options) -> float:
+    """Of views that are no guess; where a least score is named, it holds."""
+    chosen = _cutoff(options.min_score)
+    return min(chosen, PLAIN_CUTOFF) if options.thorough and options.min_score is None else chosen
 
 
 def _chosen(found: Iterable[Match], options: Options) -> list[Match]:

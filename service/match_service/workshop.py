@@ -93,9 +93,9 @@ class Workshop:
         _, body = self._ask(_SIGNATURE, data)
         return np.frombuffer(body, dtype=np.int8)
 
-    def variants(self, data: bytes) -> Views:
+    def variants(self, data: bytes, *, mirrored: bool) -> Views:
         """As ``engine.variants.variants``."""
-        _, body = self._ask(_VARIANTS, data)
+        _, body = self._ask(_VARIANTS, data, b"mirrored" if mirrored else b"")
         return np.frombuffer(body, dtype=np.int8).reshape(-1, 648)
 
     def compare(self, first: bytes, second: bytes) -> float:
@@ -232,9 +232,10 @@ def _work(job: socket.socket) -> None:
             head["distance"] = engine.compare(*images)
         elif what == _THUMBNAIL:
             body = thumbnail(images[0], images[1].decode())
+        elif what == _VARIANTS:
+            body = variants(images[0], mirrored=bool(images[1])).astype(np.int8, "C").tobytes()
         else:
-            found = engine.signature(images[0]) if what == _SIGNATURE else variants(images[0])
-            body = np.ascontiguousarray(found, dtype=np.int8).tobytes()
+            body = engine.signature(images[0]).astype(np.int8, "C").tobytes()
     except BadImageError as error:
         head = {"refused": str(error), "reason": error.reason}
     except MemoryError:

@@ -61,7 +61,9 @@ def test_it_answers_as_the_engine_does(workshop: Workshop) -> None:
     for seed, signature in enumerate(found):
         assert np.array_equal(signature, engine.signature(jpeg(seed)))
     assert workshop.compare(jpeg(1), jpeg(2)) == engine.compare(jpeg(1), jpeg(2))
-    assert np.array_equal(workshop.variants(jpeg(1)), variants(jpeg(1)))
+    for mirrored in (False, True):
+        found = workshop.variants(jpeg(1), mirrored=mirrored)
+        assert np.array_equal(found, variants(jpeg(1), mirrored=mirrored))
 
 
 def test_it_refuses_as_the_engine_does(workshop: Workshop) -> None:

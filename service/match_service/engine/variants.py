@@ -13,11 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from match_service.engine.decode import DEFAULT_LIMITS, Frame, Limits, decode
-from match_service.engine.layout import HALF, NEIGHBOUR, POINT, from_half
+from match_service.engine.layout import HALF, LENGTH, NEIGHBOUR, POINT, from_half
+from match_service.engine.orientations import VIEW_NAMES, views
 from match_service.model import Views
 
-VARIANT_CUTOFF: Final = 0.37
+VARIANT_CUTOFF: Final = 0.36
 """Views by guess are tried many at a time, so they must come nearer than the one view that is no guess."""
+PLAIN_CUTOFF: Final = 0.445
+"""What views without a guess must come nearer than in a thorough search: a little nearer than in others,
+which saves more false hits than the guesses add (docs/robustness.md)."""
 
 CROPS: Final = ((0.1, 5), (0.2, 7))
 """Shares of width and height supposed lost, each with the number of places per axis that are tried."""
@@ -33,18 +37,25 @@ _STEPS: Final = 0.05 + 0.09 * np.arange(1, 10)
 _DOMINANT: Final = 0.55
 _SMALLEST: Final = 0.3
 
+_MIRRORED: Final = VIEW_NAMES.index("mirrored")
+
 Guess = tuple[float, float, float, float, float]
 """Left, top, width and height of the supposed original in shares of the query, and its turn in degrees."""
 
 
-def variants(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Views:
+def variants(data: bytes, limits: Limits = DEFAULT_LIMITS, *, mirrored: bool = False) -> Views:
     """Signatures (k, 648) of what an encoded image may be a copy of; k may be 0 for a flat one.
 
+    With ``mirrored`` also of what it may be a mirrored copy of, which are twice as many.
     ``BadImageError`` if it cannot be decoded within ``limits``.
     """
     grey = reduced(decode(data, limits))
-    views = sample(grey, guesses(grey))
-    return views[views.any(axis=1)]
+    found = sample(grey, guesses(grey))
+    found = found[found.any(axis=1)]
+    if not mirrored:
+        return found
+    every = [views(view, all_orientations=True)[_MIRRORED] for view in found]
+    return np.concatenate([found, np.reshape(every, (-1, LENGTH))]).astype(np.int8)
 
 
 def reduced(frame: Frame) -> NDArray[np.float32]:
@@ -133,10 +144,10 @@ def _quantised(means: NDArray[np.float64]) -> Views:
     """Signatures (k, 648) from means (k, 81): each value's size against the median of its view."""
     differences = means[:, POINT[HALF]] - means[:, NEIGHBOUR[HALF]]
     sizes = np.abs(differences)
-    views = []
+    signatures = []
     for row, size in zip(differences, sizes, strict=True):
         seen = size >= _TOLERANCE
         middle = np.median(size[seen]) if seen.any() else np.inf
         levels = seen.astype(np.int8) + (seen & (size > middle)).astype(np.int8)
-        views.append(from_half((np.sign(row) * levels).astype(np.int8)))
-    return np.stack(views)
+        signatures.append(from_half((np.sign(row) * levels).astype(np.int8)))
+    return np.stack(signatures)

@@ -1,5 +1,7 @@
 """How large a MatchCluster a load needs, and what the plan says where it cannot do better."""
 
+from pathlib import Path
+
 import jsonschema
 import pytest
 import yaml
@@ -9,6 +11,7 @@ from match_operator import ctl, size
 from match_operator.size import GIB, Load
 
 MILLION = 10**6
+DOCUMENT = (Path(__file__).parents[3] / "docs/sizing.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize(
@@ -123,3 +126,41 @@ def test_a_negative_rate_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         ctl.main(["size", "--images", "1M", "--adds-per-second", "-1"])
     assert "invalid rate value" in capsys.readouterr().err
+
+
+def rows(heading: str) -> dict[str, list[str]]:
+    """Cells of the table below a line of docs/sizing.md, by their first one."""
+    table = DOCUMENT.split(heading, 1)[1].split("| --- |\n", 1)[1].split("\n\n", 1)[0].splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+    return {first: rest for first, *rest in cells}
+
+
+def test_the_document_shows_what_the_calculation_says() -> None:
+    found = rows("| | 10 million | 100 million | 1,000 million |")
+    sizes = [size.size(Load(millions * MILLION)) for millions in (10, 100, 1000)]
+    assert found["primary shards"] == [str(each.shards) for each in sizes]
+    assert found["index, both copies"] == [f"{each.index / GIB:,.0f} GiB" for each in sizes]
+    for name, compiled in (("API pods", False), ("API pods with `fast`", True)):
+        pods = [size.size(Load(millions * MILLION, compiled=compiled)) for millions in (10, 100, 1000)]
+        assert found[name] == [f"{p.pods} of {p.pod_cores} CPUs, {p.pod_memory / GIB:g} GiB" for p in pods]
+
+
+def test_the_document_names_the_coefficients() -> None:
+    for said in (
+        f"{size.DISK_BYTES} bytes",
+        f"{size.MIRROR_BYTES} bytes",
+        f"{size.SCAN_MS[True]:.0f} ms compiled",
+    ):
+        assert said in DOCUMENT
+
+
+def test_the_error_on_the_largest_size_is_what_the_document_says_and_small_for_what_is_calculated_with() -> (
+    None
+):
+    errors = {}
+    for name, (foretold, measured, error) in rows("| at 1,000,000 images | foretold").items():
+        values = [float(text.split()[0].split("/")[0].replace(",", "")) for text in (foretold, measured)]
+        errors[name] = values[0] / values[1] - 1
+        assert f"{errors[name]:+.0%}".replace("%", " %") == error
+    assert abs(errors["file"]) < 0.05
+    assert abs(errors["search, 16 orientations"]) < 0.05

@@ -40,6 +40,16 @@ def test_another_picture_is_far_under_all_of_them() -> None:
     assert min(nearest(scene(seed), scene(1)) for seed in range(2, 12)) > VARIANT_CUTOFF
 
 
+@pytest.mark.parametrize("name", COPIES)
+def test_a_mirrored_copy_is_near_where_mirrored_ones_are_asked_for_and_only_there(name: str) -> None:
+    copy, stored = encode(ImageOps.mirror(COPIES[name](scene(1))), quality=85), encode(scene(1), quality=90)
+    own = engine.signature(stored)
+    plain, both = variants(copy), variants(copy, mirrored=True)
+    assert len(both) == 2 * len(plain)
+    assert min(engine.distance(view, own) for view in both) < VARIANT_CUTOFF
+    assert min(engine.distance(view, own) for view in plain) > VARIANT_CUTOFF
+
+
 def test_every_view_is_a_signature_like_any_other() -> None:
     views = variants(encode(picture(1), quality=85))
     assert views.dtype == np.int8
@@ -50,6 +60,7 @@ def test_every_view_is_a_signature_like_any_other() -> None:
 
 def test_a_flat_image_has_no_views() -> None:
     assert variants(flat()).shape == (0, 648)
+    assert variants(flat(), mirrored=True).shape == (0, 648)
 
 
 def test_tiny_and_narrow_images_are_sampled_without_complaint() -> None:
