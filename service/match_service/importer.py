@@ -32,8 +32,8 @@ AHEAD: Final = 6
 BATCH_SECONDS: Final = 5.0
 LISTED: Final = 50
 
-Decoded = tuple[Item, Signature | None, str]
-"""An item with its signature and SHA-256, or with None and the reason."""
+Decoded = tuple[Signature | None, str]
+"""An image's signature and SHA-256, or None and the reason."""
 
 
 @dataclass
@@ -155,8 +155,8 @@ def run(items: list[Item], store: Store, state: State, workers: int, out: TextIO
     # Forked processes would share the store's connections and locks.
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_ignore_interrupt)
     try:
-        for decoded in _decoded(pool, fresh, workers):
-            for item, signature, text in decoded:
+        for chunk, decoded in _decoded(pool, fresh, workers):
+            for item, (signature, text) in zip(chunk, decoded, strict=True):
                 if signature is None:
                     outcome.failed.append((item.filepath, text))
                 else:
@@ -187,33 +187,40 @@ def _write(batch: list[tuple[Item, Record]], store: Store, state: State, outcome
     batch.clear()
 
 
-def _decoded(pool: ProcessPoolExecutor, items: list[Item], workers: int) -> Iterator[list[Decoded]]:
-    """Results chunk by chunk in the order they are ready, with a bounded number under way."""
-    chunks = (items[start : start + CHUNK] for start in range(0, len(items), CHUNK))
-    waiting: set[Future[list[Decoded]]] = set()
-    for chunk in chunks:
-        waiting.add(pool.submit(_decode, chunk))
+def _decoded(
+    pool: ProcessPoolExecutor, items: list[Item], workers: int
+) -> Iterator[tuple[list[Item], list[Decoded]]]:
+    """Chunks with what became of them in the order they are ready, with a bounded number under way."""
+    waiting: dict[Future[list[Decoded]], list[Item]] = {}
+    for start in range(0, len(items), CHUNK):
+        chunk = items[start : start + CHUNK]
+        # Plain strings: what goes to the processes and back costs as much as writing it to the store.
+        waiting[pool.submit(_decode, [(str(item.file), item.problem) for item in chunk])] = chunk
         if len(waiting) >= workers * AHEAD:
-            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            yield from (future.result() for future in done)
+            yield from _ready(waiting)
     while waiting:
-        done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-        yield from (future.result() for future in done)
+        yield from _ready(waiting)
 
 
-def _decode(chunk: list[Item]) -> list[Decoded]:
+def _ready(waiting: dict[Future[list[Decoded]], list[Item]]) -> Iterator[tuple[list[Item], list[Decoded]]]:
+    done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+    for future in done:
+        yield waiting.pop(future), future.result()
+
+
+def _decode(chunk: list[tuple[str, str]]) -> list[Decoded]:
     results: list[Decoded] = []
-    for item in chunk:
-        if item.problem:
-            results.append((item, None, item.problem))
+    for file, problem in chunk:
+        if problem:
+            results.append((None, problem))
             continue
         try:
-            data = item.file.read_bytes()
-            results.append((item, engine.signature(data), hashlib.sha256(data).hexdigest()))
+            data = Path(file).read_bytes()
+            results.append((engine.signature(data), hashlib.sha256(data).hexdigest()))
         except BadImageError as error:
-            results.append((item, None, str(error)))
+            results.append((None, str(error)))
         except OSError as error:
-            results.append((item, None, f"The file cannot be read: {error.strerror}."))
+            results.append((None, f"The file cannot be read: {error.strerror}."))
     return results
 
 

@@ -109,8 +109,7 @@ def _plainly_varies(line: NDArray[np.uint8]) -> bool:
     red, green, blue = WEIGHTS.tolist()
     few = line[:: len(line) // _FEW + 1].tolist()
     levels = [red * r + green * g + blue * b for r, g, b in few]
-    clear: bool = max(levels) - min(levels) >= _CLEAR
-    return clear
+    return bool(max(levels) - min(levels) >= _CLEAR)
 
 
 def _row(frame: Frame, index: int) -> _Line:
