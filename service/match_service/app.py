@@ -7,10 +7,14 @@ from typing import Final
 
 from flask import Flask, Response, request
 
-from match_service.api import errors, health, routes
+from match_service.api import about, errors, health, rest, routes, transfer
+from match_service.api.endpoints import SCOPES
+from match_service.api.guard import Guard
 from match_service.api.params import FormRequest
+from match_service.errors import FetchError
 from match_service.fetch import Fetcher
-from match_service.matcher import Matcher
+from match_service.matcher import Decoder, Matcher
+from match_service.metrics import FETCH_FAILURES, stage
 from match_service.settings import Settings
 from match_service.store.base import Store
 from match_service.store.mirror import MirrorMemory
@@ -41,20 +45,47 @@ def open_store(settings: Settings, memory: MirrorMemory | None = None) -> Store:
     return EmbeddedStore.open(settings.data)
 
 
-def create_app(settings: Settings, store: Store, draining: Callable[[], bool] = lambda: False) -> Flask:
-    """The Match API over ``store``; ``draining`` makes /readyz say 503 before the process stops."""
+def create_app(
+    settings: Settings,
+    store: Store,
+    draining: Callable[[], bool] = lambda: False,
+    decoder: Decoder | None = None,
+) -> Flask:
+    """The Match API over ``store``; ``draining`` makes /readyz say 503 before the process stops.
+
+    Without a ``decoder`` images are decoded in this process, for as long as that takes.
+    """
     app = Flask(__name__, static_folder=None)
     app.request_class = FormRequest
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.url_map.merge_slashes = False
-    matcher = Matcher(store)
-    fetch = Fetcher(settings.fetch).fetch
+    matcher = Matcher(store, decoder)
+    fetch = measured(Fetcher(settings.fetch).fetch)
     app.register_blueprint(routes.blueprint(matcher, fetch, all_orientations=settings.all_orientations))
+    if settings.tineye_rest:
+        app.register_blueprint(rest.blueprint(matcher, fetch))
+    app.register_blueprint(transfer.blueprint(matcher))
+    app.register_blueprint(about.blueprint())
     app.register_blueprint(health.blueprint(store, draining))
     errors.register(app)
+    Guard(settings, SCOPES).register(app)
     app.after_request(_plain_options)
     app.after_request(_discard_body)
     return app
+
+
+def measured(fetch: Callable[[str], bytes]) -> Callable[[str], bytes]:
+    """``fetch``, with its time and its failures counted."""
+
+    def fetched(url: str) -> bytes:
+        with stage("fetch"):
+            try:
+                return fetch(url)
+            except FetchError:
+                FETCH_FAILURES.inc()
+                raise
+
+    return fetched
 
 
 def _plain_options(response: Response) -> Response:

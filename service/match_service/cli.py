@@ -1,7 +1,10 @@
 """The command line ``match-service``."""
 
 import argparse
+import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Sequence
 from importlib.metadata import version
 
@@ -44,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(settings: Settings) -> int:
+    parent, folder = os.getpid(), tempfile.mkdtemp(prefix="match-metrics-")
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # before the import of metrics
     # Imported here so that --help and a wrong setting do not wait for numpy and Flask.
     from match_service import server  # noqa: PLC0415
 
@@ -52,4 +57,7 @@ def _serve(settings: Settings) -> int:
     except server.CannotServeError as error:
         print(f"match-service: {error}", file=sys.stderr)
         return 1
+    finally:
+        if os.getpid() == parent:  # workers leave by here as well
+            shutil.rmtree(folder, ignore_errors=True)
     return 0

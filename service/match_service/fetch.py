@@ -1,11 +1,12 @@
 """The only place that opens a URL, since a URL is chosen by a stranger and opened from inside.
 
 A name is resolved once, every address it has is judged, and the connection is made to a judged
-address: asking again at connect time would let a second DNS answer lead elsewhere (rebinding).
-Redirects go through the same door.
+address: asking again at connect time would let a second DNS answer lead elsewhere (rebinding). What
+the connection has come to is judged once more. Redirects go through the same door.
 """
 
 import concurrent.futures
+import fnmatch
 import http.client
 import ipaddress
 import logging
@@ -19,7 +20,9 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote, urljoin, urlsplit
 
+from match_service.addresses import is_public, normal_host
 from match_service.errors import FetchError
+from match_service.proxies import Proxy, proxy_for
 from match_service.settings import FetchLimits
 
 MAX_URL_LENGTH: Final = 8192
@@ -32,12 +35,7 @@ HEADERS: Final = {
     "Accept-Encoding": "identity",
 }
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-# Addresses that hold an IPv4 address inside: what they lead to is judged as well.
-_NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
-_NAT64_LOCAL: Final = ipaddress.ip_network("64:ff9b:1::/48")
-_COMPATIBLE: Final = ipaddress.ip_network("::/96")
+NOT_ALLOWED: Final = "The URL's host is not one that this service fetches from."
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +49,10 @@ class _Target:
     host: str
     port: int
     path: str
+
+    @property
+    def scheme(self) -> str:
+        return "https" if self.tls else "http"
 
 
 class Fetcher:
@@ -89,20 +91,49 @@ class Fetcher:
 
     def _get(self, target: _Target, deadline: float) -> bytes | str:
         """The body, or the location a redirect names."""
-        with _connected(self._resolve(target, deadline), target.port, deadline) as raw:
-            connection = http.client.HTTPConnection(target.host, target.port)
-            connection.default_port = 443 if target.tls else 80
-            connection.sock = self._tls.wrap_socket(raw, server_hostname=target.host) if target.tls else raw
-            try:
-                connection.request("GET", target.path, headers=HEADERS)
-                with connection.getresponse() as response:
-                    if response.status in REDIRECTS and (location := response.getheader("Location")):
-                        return location
-                    if not 200 <= response.status < 300:
-                        raise FetchError(f"The URL's server answered with status {response.status}.")
-                    return self._read(response, deadline)
-            finally:
-                connection.close()
+        inside = target.host in self._limits.private_hosts
+        mode = self._limits.proxy
+        proxy = None if inside or mode == "off" else proxy_for(target.scheme, target.host)
+        if proxy is None:
+            ends, port = self._resolve(target, deadline), target.port
+        else:
+            ends, port = self._proxy_addresses(proxy, deadline), proxy.port
+        far = self._far_end(target, deadline) if proxy else ""
+        with _connected(ends, port, deadline) as raw:
+            if proxy is None:
+                self._judge(target.host, [raw.getpeername()[0]])
+            elif target.tls or mode == "address":
+                proxy.tunnel(raw, far, target.port)
+                proxy = None
+            return self._request(raw, target, proxy, deadline)
+
+    def _request(
+        self, raw: socket.socket, target: _Target, proxy: Proxy | None, deadline: float
+    ) -> bytes | str:
+        """Ask on an open connection; ``proxy`` where it is one to a proxy that shall ask in our place."""
+        connection = http.client.HTTPConnection(target.host, target.port)
+        connection.default_port = 443 if target.tls else 80
+        connection.sock = self._tls.wrap_socket(raw, server_hostname=target.host) if target.tls else raw
+        headers, path = dict(HEADERS), target.path
+        if proxy is not None:
+            headers |= {line.partition(": ")[0]: line.partition(": ")[2] for line in proxy.lines()}
+            path = f"http://{_authority(target)}{target.path}"
+        try:
+            connection.request("GET", path, headers=headers)
+            with connection.getresponse() as response:
+                if response.status in REDIRECTS and (location := response.getheader("Location")):
+                    return location
+                if not 200 <= response.status < 300:
+                    raise FetchError(f"The URL's server answered with status {response.status}.")
+                self._check_type(response)
+                return self._read(response, deadline)
+        finally:
+            connection.close()
+
+    def _check_type(self, response: http.client.HTTPResponse) -> None:
+        kind = (response.getheader("Content-Type") or "").partition(";")[0].strip().lower()
+        if kind and not any(fnmatch.fnmatchcase(kind, allowed) for allowed in self._limits.types):
+            raise FetchError("The URL's server says that its content is no image.")
 
     def _read(self, response: http.client.HTTPResponse, deadline: float) -> bytes:
         limit = self._limits.max_bytes
@@ -122,16 +153,57 @@ class Fetcher:
 
     def _resolve(self, target: _Target, deadline: float) -> list[str]:
         """The addresses of the host after all of them were judged."""
-        lookup = self._resolver.submit(socket.getaddrinfo, target.host, target.port, type=socket.SOCK_STREAM)
+        addresses = self._addresses(target.host, target.port, deadline)
+        self._judge(target.host, addresses)
+        return addresses
+
+    def _addresses(self, host: str, port: int, deadline: float) -> list[str]:
+        lookup = self._resolver.submit(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
         try:
             found = lookup.result(timeout=_left(deadline))
         except (socket.gaierror, UnicodeError) as error:
             raise FetchError("The URL's host could not be resolved.") from error
-        addresses = [str(info[4][0]) for info in found]
-        trusted = self._limits.allow_private or target.host in self._limits.private_hosts
-        if not trusted and not all(is_public(ipaddress.ip_address(a)) for a in addresses):
+        return [str(info[4][0]) for info in found]
+
+    def _judge(self, host: str, texts: list[str]) -> None:
+        """``FetchError`` unless the host may be fetched from at all of the addresses it has."""
+        limits, name = self._limits, normal_host(host)
+        addresses = [ipaddress.ip_address(text) for text in texts]
+        trusted = limits.allow_private or host in limits.private_hosts
+        if not trusted and not all(is_public(address) for address in addresses):
             raise FetchError("The URL's host is not on the public internet.")
-        return addresses
+        if limits.deny.has_host(name) or any(limits.deny.has_address(address) for address in addresses):
+            raise FetchError(NOT_ALLOWED)
+        listed = limits.allow.has_host(name) or (
+            bool(addresses) and all(limits.allow.has_address(address) for address in addresses)
+        )
+        if limits.allow and not listed and host not in limits.private_hosts:
+            raise FetchError(NOT_ALLOWED)
+
+    def _proxy_addresses(self, proxy: Proxy, deadline: float) -> list[str]:
+        """Where the proxy is; it is named by whoever runs the service, so its address is not judged."""
+        try:
+            return self._addresses(proxy.host, proxy.port, deadline)
+        except FetchError as error:
+            raise FetchError("The service's proxy could not be resolved.") from error
+
+    def _far_end(self, target: _Target, deadline: float) -> str:
+        """What the proxy is told to connect to: a checked address, or the name where it is the guard."""
+        if self._limits.proxy == "address":
+            return self._resolve(target, deadline)[0]
+        try:
+            addresses = self._addresses(target.host, target.port, deadline)
+        except FetchError:
+            addresses = []  # the proxy may know more names than this machine
+            if "." not in target.host.rstrip("."):
+                raise
+        self._judge(target.host, addresses)
+        return target.host
+
+
+def _authority(target: _Target) -> str:
+    host = f"[{target.host}]" if ":" in target.host else target.host
+    return host if target.port == 80 else f"{host}:{target.port}"
 
 
 def parse(url: str) -> _Target:
@@ -157,25 +229,6 @@ def parse(url: str) -> _Target:
         path += "?" + quote(parts.query, safe="/%:@!$&'()*+,;=~?[]")
     tls = parts.scheme == "https"
     return _Target(url, tls, host, port or (443 if tls else 80), path)
-
-
-def is_public(address: Address) -> bool:
-    """Whether ``address`` is an ordinary host of the internet, whatever form it is written in."""
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.scope_id is not None or address in _NAT64_LOCAL or address.is_site_local:
-            return False
-        inner = _embedded(address)
-        if inner is not None and not is_public(inner):
-            return False
-        if address.ipv4_mapped is not None or address in _NAT64:
-            return True
-    return address.is_global and not (address.is_multicast or address.is_reserved)
-
-
-def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    if address in _NAT64 or address in _COMPATIBLE:
-        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    return address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
 
 
 @contextmanager

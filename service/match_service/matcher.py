@@ -2,59 +2,218 @@
 
 import hashlib
 import itertools
+import math
 import os
 import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
 
 from match_service import engine
 from match_service.engine.variants import VARIANT_CUTOFF, variants
-from match_service.model import Json, Match, Record, Signature
-from match_service.store.base import Store
+from match_service.errors import BadImageError, ConflictError, MissingError
+from match_service.filters import contains
+from match_service.metrics import DECODE_FAILURES, stage
+from match_service.model import Json, Match, Record, Signature, Stored, Views
+from match_service.store.base import DISTANCE_CUTOFF, Store
 from match_service.store.ranking import rank
+
+GUESSED: Final = -1
+"""View of a match that was found by guessing what the query is a copy of."""
+PAGE: Final = 1000
+"""Images read from the store at a time."""
+
+
+class Decoder(Protocol):
+    """Signatures of encoded images; methods raise ``BadImageError`` and ``OverloadedError``."""
+
+    def signature(self, data: bytes) -> Signature:
+        """As ``engine.signature``."""
+
+    def variants(self, data: bytes) -> Views:
+        """As ``engine.variants.variants``."""
+
+    def compare(self, first: bytes, second: bytes) -> float:
+        """As ``engine.compare``."""
+
+
+class LocalDecoder:
+    """Decodes in this process, one image per CPU at a time, so that a burst costs waiting, not memory."""
+
+    def __init__(self) -> None:
+        self._decoding = threading.BoundedSemaphore(os.cpu_count() or 1)
+
+    def signature(self, data: bytes) -> Signature:
+        """As ``engine.signature``."""
+        with self._decoding:
+            return engine.signature(data)
+
+    def variants(self, data: bytes) -> Views:
+        """As ``engine.variants.variants``."""
+        with self._decoding:
+            return variants(data)
+
+    def compare(self, first: bytes, second: bytes) -> float:
+        """As ``engine.compare``."""
+        with self._decoding:
+            return engine.compare(first, second)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What of the images found an answer shall hold."""
+
+    all_orientations: bool = True
+    mirrored: bool = False
+    """Without ``all_orientations``: also mirrored."""
+    thorough: bool = False
+    min_score: float | None = None
+    """Least score; None for image-match's own threshold."""
+    wanted: dict[str, Json] | None = None
+    """What the metadata must contain."""
+    offset: int = 0
+    limit: int | None = None
 
 
 class Matcher:
     """Add, search and compare images given as encoded bytes.
 
-    Decoding is bounded to one image per CPU at a time, so that a burst of large images costs
-    waiting rather than memory. Methods raise ``BadImageError`` and ``StoreUnavailableError``.
+    Methods raise ``BadImageError``, ``OverloadedError`` and ``StoreUnavailableError``.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, decoder: Decoder | None = None) -> None:
         self.store = store
-        self._decoding = threading.BoundedSemaphore(os.cpu_count() or 1)
+        self._decoder = decoder or LocalDecoder()
 
-    def add(self, filepath: str, image: bytes, metadata: Json) -> None:
-        """Keep ``image`` under ``filepath``, replacing what was there in one step."""
-        signature = self._signature(image)
-        digest = hashlib.sha256(image).hexdigest()
-        self.store.add(Record(filepath, signature, digest, metadata))
+    def record(self, filepath: str, image: bytes, metadata: Json) -> Record:
+        """``image`` as it is kept."""
+        with _decoding():
+            signature = self._decoder.signature(image)
+        return Record(filepath, signature, hashlib.sha256(image).hexdigest(), metadata)
 
-    def search(self, image: bytes, *, all_orientations: bool, thorough: bool = False) -> list[Match]:
+    def add(self, record: Record, *, if_new: bool = False, unless_similar: float | None = None) -> None:
+        """Keep ``record``, replacing what was at its filepath in one step.
+
+        ``ConflictError`` with ``if_new`` where the filepath is taken, and with ``unless_similar`` where an
+        image of at least that score is stored at another one. Of two similar images added at the same moment
+        at least one is refused: each is looked for again when it can be seen, and withdrawn if it was second.
+        """
+        if unless_similar is not None:
+            self._refuse_similar(record, unless_similar)
+        with stage("store"):
+            new = self.store.add_new(record) if if_new or unless_similar is not None else True
+            if not new and if_new:
+                raise ConflictError("An image is stored at that filepath already.")
+            if not new or (not if_new and unless_similar is None):
+                self.store.add(record)
+        if new and unless_similar is not None:
+            try:
+                self._refuse_similar(record, unless_similar)
+            except ConflictError:
+                self.store.delete(record.filepath)
+                raise
+
+    def _refuse_similar(self, record: Record, score: float) -> None:
+        for match in self._near(record.signature, Options(min_score=score)):
+            if match.filepath != record.filepath:
+                raise ConflictError(
+                    f"The stored image {match.filepath} is similar: its score is {match.score:.1f}."
+                )
+
+    def search(self, image: bytes, options: Options) -> list[Match]:
         """Stored images similar to ``image``, best first.
 
         With ``thorough`` also those of which it seems to be a larger crop, a slightly turned or a framed
-        copy; what is found without is found as well, with at least the same score.
+        copy, as view ``GUESSED``; what is found without is found as well, with at least the same score.
         """
-        signature = self._signature(image)
-        found = self.store.search(engine.views(signature, all_orientations))
-        if thorough:
-            with self._decoding:
-                guessed = variants(image)
+        with _decoding():
+            signature = self._decoder.signature(image)
+        found = self._near(signature, options)
+        if options.thorough:
+            with _decoding():
+                guessed = self._decoder.variants(image)
             if len(guessed):
-                found = _nearest(found, self.store.search(guessed, cutoff=VARIANT_CUTOFF))
-        return found
+                cutoff = min(VARIANT_CUTOFF, _cutoff(options.min_score))
+                with stage("store"):
+                    more = self.store.search(guessed, cutoff=cutoff)
+                found = _nearest(found, [replace(match, view=GUESSED) for match in more])
+        return _chosen(found, options)
 
-    def compare(self, first: bytes, second: bytes) -> float:
+    def search_stored(self, filepath: str, options: Options, *, itself: bool = False) -> list[Match]:
+        """Stored images similar to the one at ``filepath``, which is left out unless ``itself`` is wanted.
+
+        ``MissingError`` if there is none.
+        """
+        found = self._near(self.stored(filepath).record.signature, options)
+        return _chosen((match for match in found if itself or match.filepath != filepath), options)
+
+    def stored(self, filepath: str) -> Stored:
+        """What ``filepath`` holds; ``MissingError`` for nothing."""
+        with stage("store"):
+            stored = self.store.get(filepath)
+        if stored is None:
+            raise MissingError("No image is stored at that filepath.")
+        return stored
+
+    def everything(self, wanted: dict[str, Json] | None) -> Iterator[list[Stored]]:
+        """All images whose metadata contains ``wanted``, page by page in order of their filepaths."""
+        after: str | None = None
+        while page := self.store.page(after, PAGE):
+            yield [one for one in page if wanted is None or contains(one.record.metadata, wanted)]
+            if len(page) < PAGE:
+                return
+            after = page[-1].record.filepath
+
+    def compare(self, first: bytes, second: bytes, *, mirrored: bool = False) -> float:
         """Score from 0 to 100; 100 exactly where the signatures are equal.
 
-        A flat image scores 100 against the same bytes and 0 against anything else.
+        A flat image scores 100 against the same bytes and 0 against anything else. With ``mirrored`` the
+        better one of the second as it is and mirrored.
         """
-        with self._decoding:
-            return (1.0 - engine.compare(first, second)) * 100.0
+        with _decoding():
+            distance = self._decoder.compare(first, second)
+            if mirrored and 0.0 < distance < 1.0:
+                turned = _mirrored(self._decoder.signature(first))[1]
+                distance = min(distance, engine.distance(turned, self._decoder.signature(second)))
+        return (1.0 - distance) * 100.0
 
-    def _signature(self, image: bytes) -> Signature:
-        with self._decoding:
-            return engine.signature(image)
+    def _near(self, signature: Signature, options: Options) -> list[Match]:
+        some = options.mirrored and not options.all_orientations
+        views = _mirrored(signature) if some else engine.views(signature, options.all_orientations)
+        with stage("store"):
+            return self.store.search(views, cutoff=_cutoff(options.min_score))
+
+
+def _mirrored(signature: Signature) -> Views:
+    return engine.views(signature, all_orientations=True)[[0, engine.VIEW_NAMES.index("mirrored")]]
+
+
+@contextmanager
+def _decoding() -> Iterator[None]:
+    """Count the time of decoding and why it failed."""
+    with stage("decode"):
+        try:
+            yield
+        except BadImageError as error:
+            DECODE_FAILURES.labels(error.reason).inc()
+            raise
+
+
+def _cutoff(min_score: float | None) -> float:
+    return DISTANCE_CUTOFF if min_score is None else math.nextafter(1.0 - min_score / 100.0, 2.0)
+
+
+def _chosen(found: Iterable[Match], options: Options) -> list[Match]:
+    """The part of an answer that was asked for."""
+    least, wanted = options.min_score, options.wanted
+    kept = [
+        match
+        for match in found
+        if (least is None or match.score >= least) and (wanted is None or contains(match.metadata, wanted))
+    ]
+    end = None if options.limit is None else options.offset + options.limit
+    return kept[options.offset : end]
 
 
 def _nearest(*answers: list[Match]) -> list[Match]:

@@ -26,6 +26,15 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class Stored:
+    """An image as a store gives it back."""
+
+    record: Record
+    added: float
+    """When it was kept, in seconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
 class Match:
     """One stored image that lies within the cutoff of the query."""
 

@@ -24,11 +24,15 @@ from gunicorn.http import errors as http_errors
 from gunicorn.workers.gthread import ThreadWorker
 
 from match_service import engine
+from match_service.api.guard import is_local
 from match_service.app import create_app, open_store
 from match_service.errors import MatchError
+from match_service.keys import KeyFile, KeysError
+from match_service.metrics import forget
 from match_service.settings import Settings
 from match_service.store.database import Database
 from match_service.store.mirror import MirrorMemory
+from match_service.workshop import Workshop
 
 KEEPALIVE_SECONDS: Final = 75
 """Longer than common load balancers keep idle connections (60), so that they close first."""
@@ -91,6 +95,13 @@ class _Arbiter(Arbiter):  # type: ignore[misc]
 
     draining: _Flag
     drain_seconds: float
+    workshop: Workshop | None
+
+    def manage_workers(self) -> None:
+        """Called about once a second."""
+        if self.workshop is not None:
+            self.workshop.tend()
+        super().manage_workers()
 
     def handle_term(self) -> None:
         """Begin to drain at the first SIGTERM, stop at the second (which a timer sends)."""
@@ -106,8 +117,9 @@ class _Arbiter(Arbiter):  # type: ignore[misc]
 class _Application(BaseApplication):  # type: ignore[misc]
     """What gunicorn asks for: its configuration, and the WSGI application once per worker."""
 
-    def __init__(self, settings: Settings, listener: socket.socket) -> None:
+    def __init__(self, settings: Settings, listener: socket.socket, workshop: Workshop | None) -> None:
         self._settings = settings
+        self._workshop = workshop
         self._listener = listener
         self.draining = _Flag()
         self._memory = MirrorMemory(settings.mirror_max_bytes) if settings.elasticsearch_url else None
@@ -127,13 +139,15 @@ class _Application(BaseApplication):  # type: ignore[misc]
             "control_socket_disable": True,
             "loglevel": "warning",
             "proc_name": "match-service",
+            "child_exit": lambda _, worker: forget(worker.pid),
         }
         for name, value in options.items():
             self.cfg.set(name, value)
 
     def load(self) -> Any:
         """Open the store and build the application; runs in each worker after the fork."""
-        return create_app(self._settings, open_store(self._settings, self._memory), self.draining.is_set)
+        store = open_store(self._settings, self._memory)
+        return create_app(self._settings, store, self.draining.is_set, self._workshop)
 
 
 def serve(settings: Settings) -> None:
@@ -143,17 +157,25 @@ def serve(settings: Settings) -> None:
     if settings.elasticsearch_doc_type:
         log.info("ELASTICSEARCH_DOC_TYPE is ignored: Elasticsearch has no mapping types any more.")
     _select_engine(settings)
+    _check_reach(settings)
     _try_store(settings)
     listener = _listen(settings.host, settings.port)
     log.info("Serving the Match API on %s, images in %s.", _url(listener), _store_name(settings))
-    application = _Application(settings, listener)
+    processes = settings.decode_processes
+    workshop = Workshop(processes, settings.decode_seconds) if processes else None
+    application = _Application(settings, listener, workshop)
     arbiter = _Arbiter(application)
     arbiter.draining, arbiter.drain_seconds = application.draining, settings.drain_seconds
+    arbiter.workshop = workshop
+    parent = os.getpid()
     try:
         arbiter.run()
     except SystemExit as end:
         if end.code not in (0, None):
             raise CannotServeError("The server stopped; the log above says why.") from end
+    finally:
+        if workshop is not None and os.getpid() == parent:  # workers leave by here as well
+            workshop.close()
 
 
 def _select_engine(settings: Settings) -> None:
@@ -161,6 +183,23 @@ def _select_engine(settings: Settings) -> None:
         engine.select(settings.engine)
     except (ValueError, MatchError) as error:
         raise CannotServeError(str(error)) from error
+
+
+def _check_reach(settings: Settings) -> None:
+    """Nobody's service is open to a network by accident."""
+    if settings.keys_file is not None:
+        try:
+            KeyFile(settings.keys_file)
+        except KeysError as error:
+            raise CannotServeError(str(error)) from error
+        if settings.auth == "open":
+            log.info("MATCH_AUTH=open is ignored: MATCH_API_KEYS_FILE asks for keys.")
+    elif settings.auth != "open" and not is_local(f"//[{settings.host}]" if ":" in settings.host else
+                                                   f"//{settings.host}"):  # fmt: skip
+        raise CannotServeError(
+            f"Without API keys the service listens on loopback only, not on {settings.host}: set"
+            " MATCH_API_KEYS_FILE, or MATCH_AUTH=open to let whoever reaches it add and delete."
+        )
 
 
 def _try_store(settings: Settings) -> None:

@@ -9,9 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import limits
+
+from match_service.addresses import HostList
+
 MIB: Final = 1024 * 1024
 TRUE: Final = frozenset({"1", "true", "yes", "on"})
 FALSE: Final = frozenset({"0", "false", "no", "off"})
+DECODERS: Final = min(8, os.cpu_count() or 1)
+IMAGE_TYPES: Final = ("image/*", "application/octet-stream", "binary/octet-stream")
 
 
 class SettingsError(ValueError):
@@ -30,6 +36,14 @@ class FetchLimits:
     """Whether loopback, private and link-local addresses may be reached."""
     private_hosts: frozenset[str] = frozenset()
     """Hosts (as written in the URL, lower case) that may be at such addresses all the same."""
+    allow: HostList = field(default_factory=HostList)
+    """If it has any, the only hosts that may be reached, beside ``private_hosts``."""
+    deny: HostList = field(default_factory=HostList)
+    """Hosts that may never be reached."""
+    types: tuple[str, ...] = IMAGE_TYPES
+    """Content types that may be an image, with ``*`` for any; an answer without one is taken."""
+    proxy: str = "address"
+    """What the environment's proxy is told: the checked "address" or the "name"; "off" goes around it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +68,18 @@ class Settings:
     threads: int = 16
     drain_seconds: float = 1.0
     """Between SIGTERM and the last accepted connection; readiness says 503 meanwhile."""
+    auth: str = ""
+    """``open`` lets whoever reaches the service use it; otherwise that needs keys, or loopback."""
+    keys_file: Path | None = None
+    rate_limit: str = ""
+    """Requests of one key (without keys: of one address) to one process, as in ``100/minute``."""
+    access_log: bool = True
+    tineye_rest: bool = False
+    """Whether TinEye MatchEngine's API is offered as well, below /rest/."""
     max_body_bytes: int = 64 * MIB
+    decode_processes: int = DECODERS
+    """Processes that decode images for all workers; 0 decodes in the workers, with no bound on time."""
+    decode_seconds: float = 20.0
     fetch: FetchLimits = FetchLimits()
 
     @classmethod
@@ -77,12 +102,23 @@ class Settings:
             workers=env.number("WORKER_COUNT", 4 if url else 1, 1, 1024),
             threads=env.number("MATCH_THREADS", 16, 1, 1024),
             drain_seconds=float(env.number("MATCH_DRAIN_SECONDS", 1, 0, 3600)),
+            auth=env.choice("MATCH_AUTH", ("", "open")),
+            keys_file=Path(keys) if (keys := env.text("MATCH_API_KEYS_FILE", "")) else None,
+            rate_limit=env.rate("MATCH_RATE_LIMIT"),
+            access_log=env.flag("MATCH_ACCESS_LOG", default=True),
+            tineye_rest=env.flag("MATCH_TINEYE_REST", default=False),
             max_body_bytes=env.number("MATCH_MAX_BODY_BYTES", 64 * MIB, 1024, 1024 * MIB),
+            decode_processes=env.number("MATCH_DECODE_PROCESSES", DECODERS, 0, 1024),
+            decode_seconds=float(env.number("MATCH_DECODE_TIMEOUT_SECONDS", 20, 1, 3600)),
             fetch=FetchLimits(
                 timeout=float(env.number("MATCH_FETCH_TIMEOUT_SECONDS", 10, 1, 300)),
                 max_bytes=env.number("MATCH_FETCH_MAX_BYTES", 64 * MIB, 1024, 1024 * MIB),
                 allow_private=env.flag("MATCH_FETCH_ALLOW_PRIVATE", default=False),
                 private_hosts=frozenset(h.lower() for h in env.items("MATCH_FETCH_PRIVATE_HOSTS")),
+                allow=env.hosts("MATCH_FETCH_ALLOW_HOSTS"),
+                deny=env.hosts("MATCH_FETCH_DENY_HOSTS"),
+                types=tuple(t.lower() for t in env.items("MATCH_FETCH_TYPES")) or IMAGE_TYPES,
+                proxy=env.choice("MATCH_FETCH_PROXY", ("address", "name", "off")),
             ),
         )
 
@@ -110,6 +146,29 @@ class _Environment:
         if value is None:
             raise SettingsError(f"{name} must be true or false, not {text!r}.")
         return value
+
+    def hosts(self, name: str) -> HostList:
+        try:
+            return HostList.parse(self.items(name))
+        except ValueError as error:
+            raise SettingsError(
+                f"{name} must be hosts, *.domains and networks, comma separated, not {str(error)!r}."
+            ) from error
+
+    def rate(self, name: str) -> str:
+        text = self.text(name, "")
+        try:
+            return text and str(limits.parse(text)) and text
+        except ValueError as error:
+            raise SettingsError(f"{name} must be like 100/minute or 5/second, not {text!r}.") from error
+
+    def choice(self, name: str, words: tuple[str, ...]) -> str:
+        """One of ``words``, the first of which is the default."""
+        text = self.text(name, words[0]).lower()
+        if text not in words:
+            named = " or ".join(filter(None, [", ".join(filter(None, words[:-1])), words[-1]]))
+            raise SettingsError(f"{name} must be {named}, not {text!r}.")
+        return text
 
     def number(self, name: str, default: int, low: int, high: int) -> int:
         text = self.text(name, str(default))

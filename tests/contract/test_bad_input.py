@@ -7,8 +7,9 @@ import pytest
 
 import bad_input
 import elastic
-from bad_input import CASES, LIMITS, PICTURES, Case, Request
+from bad_input import CASES, LIMITS, PICTURES
 from labcluster.elasticsearch import shared_node
+from odd_request import Case, Request
 from serving import Answer, Server, server
 from website import website
 

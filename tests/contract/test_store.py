@@ -3,6 +3,7 @@
 import io
 import itertools
 import json
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -270,3 +271,61 @@ def test_a_search_never_misses_an_image_that_is_being_overwritten(store: Store) 
             searches += 1
         writing.result()
     assert [m.metadata for m in store.search(alone(picture(1)))] == [39]
+
+
+def test_an_image_is_added_only_where_nothing_is(store: Store) -> None:
+    assert store.add_new(record("a", 1, {"first": True})) is True
+    assert store.add_new(record("a", 2)) is False
+    assert [(m.filepath, m.metadata) for m in store.search(alone(picture(1)))] == [("a", {"first": True})]
+    store.delete("a")
+    assert store.add_new(record("a", 2)) is True
+    assert store.count() == 1
+
+
+def test_of_many_that_add_one_new_image_exactly_one_does(store: Store) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        added = list(pool.map(lambda seed: store.add_new(record("same", seed % 3)), range(8)))
+    assert sum(added) == 1
+
+
+def test_many_images_can_be_seen_at_once_where_that_is_asked_for(store: Store) -> None:
+    store.add_many([record(name, seed) for seed, name in enumerate("abc", start=1)], visible=True)
+    assert store.filepaths(0, 10) == ["a", "b", "c"]
+    assert [m.filepath for m in store.search(alone(picture(2)))] == ["b"]
+
+
+def test_what_is_kept_of_an_image_can_be_had(store: Store) -> None:
+    before = time.time()
+    store.add(record("a", 1, {"tags": ["x"]}))
+    store.add(record("b", 2))
+    stored = store.get("a")
+    assert stored is not None
+    assert (stored.record.filepath, stored.record.sha256) == ("a", f"{1:064x}")
+    assert stored.record.metadata == {"tags": ["x"]}
+    assert np.array_equal(stored.record.signature, picture(1))
+    assert before - 1 <= stored.added <= time.time() + 1
+    assert (store.get("A"), store.get("nothing")) == (None, None)
+
+
+def test_pages_reach_every_image_once_in_code_point_order(store: Store) -> None:
+    names = sorted(["B", "a", "b", "Ä", "z", "ﬁ", "\U0001f600", "10", "9"])
+    for number, name in enumerate(reversed(names)):
+        store.add(record(name, 1, number))
+    found: list[str] = []
+    after = None
+    while page := store.page(after, 2):
+        found += [stored.record.filepath for stored in page]
+        after = found[-1]
+    assert found == names
+    (first,) = store.page(None, 1)
+    assert np.array_equal(first.record.signature, picture(1))
+    assert first.record.metadata == len(names) - 1
+
+
+def test_several_images_are_deleted_at_once_and_counted(store: Store) -> None:
+    for name in ("a", "b", "c"):
+        store.add(record(name, 1))
+    assert store.delete_many(["a", "c", "never"]) == 2
+    assert store.filepaths(0, 10) == ["b"]
+    assert [m.filepath for m in store.search(alone(picture(1)))] == ["b"]
+    assert store.delete_many([]) == 0

@@ -68,7 +68,12 @@ def test_images_are_still_there_after_a_restart(tmp_path: Path) -> None:
             1,
             "match-service: MATCH_ENGINE is 'x'; it can be native, fast or reference.\n",
         ),
-        ({"MATCH_HOST": "192.0.2.1"}, 1, "Cannot listen on 192.0.2.1 port 0"),
+        ({"MATCH_HOST": "192.0.2.1", "MATCH_AUTH": "open"}, 1, "Cannot listen on 192.0.2.1 port 0"),
+        ({"MATCH_HOST": "10.0.0.1"}, 1, "listens on loopback only, not on 10.0.0.1: set MATCH_API_KEYS_FILE"),
+        ({"MATCH_HOST": "::"}, 1, "listens on loopback only, not on ::"),
+        ({"MATCH_API_KEYS_FILE": "none"}, 1, "The file of API keys none cannot be read."),
+        ({"MATCH_AUTH": "closed"}, 2, "MATCH_AUTH must be open, not 'closed'."),
+        ({"MATCH_RATE_LIMIT": "many"}, 2, "MATCH_RATE_LIMIT must be like 100/minute or 5/second"),
         ({"MATCH_DATA": "no/such/folder/match.db"}, 1, "no/such/folder"),
     ],
 )

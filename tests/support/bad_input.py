@@ -5,10 +5,10 @@ output: ``python tests/support/bad_input.py > docs/bad-input.md``.
 """
 
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cache
 
+from bad_newer import NEWER
+from odd_request import ADD, COUNT, NOT_THAT_METHOD, SEARCH, Case, Request, add, post
 from pictures import encode, flat, jpeg, picture
 
 LIMITS = {
@@ -53,62 +53,13 @@ def _bomb() -> bytes:
     return bytes(data)
 
 
-@dataclass(frozen=True, eq=False)
-class Request:
-    """One request; files by name, or a raw body with its content type instead of form fields."""
-
-    method: str
-    path: str
-    fields: Mapping[str, str] = field(default_factory=dict)
-    files: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | None = None
-    content_type: str = ""
-
-    def __str__(self) -> str:
-        parts = [f"{name}={_short(value)}" for name, value in self.fields.items()]
-        parts += [f"{name}=@{value}" for name, value in self.files.items()]
-        if self.body is not None:
-            parts.append(f"[{self.content_type or 'no type'}] {_short(self.body.decode('latin-1'))}")
-        return f"`{self.method} {_short(self.path)}` " + ", ".join(f"`{part}`" for part in parts)
-
-
-def _short(value: str) -> str:
-    text = value if len(value) <= 72 else f"{value[:24]}… ({len(value.encode()):,} bytes)"
-    shown = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
-    return shown.replace("|", "\\|").replace("`", "'")
-
-
-@dataclass(frozen=True)
-class Case:
-    """A request, the answer it gets, and for a refusal the well-formed request nearest to it.
-
-    A sentence that ends in "…" is the beginning of the real one, which names details.
-    """
-
-    request: Request
-    status: int
-    sentence: str = ""
-    twin: Request | None = None
-
-
-def post(path: str, fields: Mapping[str, str] | None = None, **files: str) -> Request:
-    return Request("POST", path, fields or {}, files)
-
-
-def add(fields: Mapping[str, str] | None = None, image: str = "photo.jpg") -> Request:
-    return post("/add", {"filepath": "a", **(fields or {})}, image=image)
-
-
-ADD = add()
-SEARCH = post("/search", image="photo.jpg")
 FETCH = Request("POST", "/search", {"url": f"{PICTURES}/photo.jpg"})
 COMPARE = post("/compare", image1="photo.jpg", image2="other.png")
-COUNT, LIST, PING = (Request("GET", path) for path in ("/count", "/list", "/ping"))
+LIST, PING = (Request("GET", path) for path in ("/list", "/ping"))
 DELETE = Request("DELETE", "/delete", {"filepath": "a"})
 
 TAGGED = add({"metadata": '{"tag": ["x", 1, null]}'})
 
-NOT_THAT_METHOD = "This path does not answer that HTTP method."
 FORM_NEEDED = f"Parameters must be sent as {URLENCODED} or multipart/form-data."
 UNKNOWN = "The data is not an image in a format that is read here, such as JPEG, PNG, GIF or WebP."
 TRUNCATED = "The image cannot be decoded: image file is truncated…"
@@ -394,6 +345,7 @@ GROUPS = {
     "URLs": URLS,
     "Metadata": METADATA,
     "Other values": VALUES,
+    "Beyond the original": NEWER,
     "Odd but well-formed": ODD,
 }
 CASES = [case for cases in GROUPS.values() for case in cases]

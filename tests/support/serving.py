@@ -113,7 +113,7 @@ class Server(Client):
 
 def environment(folder: Path, **settings: str) -> dict[str, str]:
     """An environment with nothing of ours set but ``settings``."""
-    ours = re.compile("MATCH_|ELASTICSEARCH_|PORT$|WORKER_COUNT$|ALL_ORIENTATIONS$")
+    ours = re.compile("(?i)MATCH_|ELASTICSEARCH_|PORT$|WORKER_COUNT$|ALL_ORIENTATIONS$|[a-z]+_PROXY$")
     kept = {name: value for name, value in os.environ.items() if not ours.match(name)}
     return {**kept, "PORT": "0", "MATCH_DATA": str(folder / "match.db"), **settings}
 

@@ -12,6 +12,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     """/loop redirects to itself, /inward to 127.0.0.1, /drip sends a byte every 0.1 s, /cut breaks off."""
 
     file: ClassVar[Callable[[str], bytes]]
+    kind: ClassVar[str] = ""
 
     def do_GET(self) -> None:
         special = {"/loop": self._loop, "/inward": self._inward, "/drip": self._drip, "/cut": self._cut}
@@ -23,7 +24,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         except KeyError:
             self.send_error(404)
             return
-        self._begin(200, "Content-Length", str(len(data)))
+        self.send_response(200)
+        if self.kind:
+            self.send_header("Content-Type", self.kind)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
         self.wfile.write(data)
 
     def _begin(self, status: int, name: str, value: str) -> None:
@@ -53,9 +58,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def website(file: Callable[[str], bytes]) -> Iterator[str]:
-    """Serve ``file(name)`` at ``/name``; yields the site's URL. ``KeyError`` becomes 404."""
-    handler = type("Handler", (_Handler,), {"file": staticmethod(file)})
+def website(file: Callable[[str], bytes], kind: str = "") -> Iterator[str]:
+    """Serve ``file(name)`` of content type ``kind`` at ``/name``; yields the site's URL.
+
+    ``KeyError`` becomes 404.
+    """
+    handler = type("Handler", (_Handler,), {"file": staticmethod(file), "kind": kind})
     with http.server.ThreadingHTTPServer(("localhost", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()

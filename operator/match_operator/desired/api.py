@@ -91,6 +91,7 @@ def _container(cluster: MatchCluster) -> Json:
         "ELASTICSEARCH_URL": names.elasticsearch_url(cluster.name, cluster.namespace),
         "ELASTICSEARCH_INDEX": cluster.index.name,
         "ALL_ORIENTATIONS": str(cluster.api.all_orientations).lower(),
+        "MATCH_AUTH": "open",
         "MATCH_MANAGE_INDEX": "false",
         "PORT": str(names.API_PORT),
         "WORKER_COUNT": str(cluster.api.workers),

@@ -7,7 +7,18 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from match_service.api.replies import fail
-from match_service.errors import BadRequestError, StoreUnavailableError
+from match_service.errors import (
+    BadRequestError,
+    ConflictError,
+    MatchError,
+    MissingError,
+    NotAuthenticatedError,
+    NotPermittedError,
+    OverloadedError,
+    RateLimitedError,
+    StoreUnavailableError,
+)
+from match_service.metrics import ENDPOINT, OVERLOADS, STORE_ERRORS
 
 RETRY_AFTER_SECONDS: Final = 2
 SENTENCES: Final = {
@@ -21,21 +32,46 @@ SENTENCES: Final = {
 log = logging.getLogger(__name__)
 
 
+STATUSES: Final[dict[type[MatchError], int]] = {
+    BadRequestError: 400,
+    NotAuthenticatedError: 401,
+    NotPermittedError: 403,
+    MissingError: 404,
+    ConflictError: 409,
+    RateLimitedError: 429,
+    OverloadedError: 503,
+    StoreUnavailableError: 503,
+}
+
+
+def _answer(error: MatchError) -> tuple[int, dict[str, str]]:
+    """Status and headers of what the service refuses or cannot do; what is overdone or away is counted."""
+    status = next(code for kind, code in STATUSES.items() if isinstance(error, kind))
+    if isinstance(error, NotAuthenticatedError):
+        return status, {"WWW-Authenticate": 'Bearer, Basic realm="match"'}
+    if isinstance(error, RateLimitedError):
+        return status, {"Retry-After": str(error.retry_after)}
+    if isinstance(error, StoreUnavailableError):
+        STORE_ERRORS.labels(ENDPOINT.get()).inc()
+    elif isinstance(error, OverloadedError):
+        OVERLOADS.inc()
+    return status, {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 else {}
+
+
 def register(app: Flask) -> None:
     """Answer every error of ``app`` in the envelope."""
     names: dict[str, str] = {rule.rule: rule.endpoint.rpartition(".")[2] for rule in app.url_map.iter_rules()}
 
     def method() -> str:
-        return names.get(request.path, "")
+        return names.get(request.path) or (request.endpoint or "").rpartition(".")[2]
 
-    @app.errorhandler(BadRequestError)
-    def bad_request(error: BadRequestError) -> Response:
-        return fail(400, str(error), method())
+    def refused(error: MatchError) -> Response:
+        status, headers = _answer(error)
+        if status == 503:
+            log.warning("%s: %s", request.path, error)
+        return fail(status, str(error), method(), headers)
 
-    @app.errorhandler(StoreUnavailableError)
-    def unavailable(error: StoreUnavailableError) -> Response:
-        log.warning("%s: %s", request.path, error)
-        return fail(503, str(error), method(), {"Retry-After": str(RETRY_AFTER_SECONDS)})
+    app.register_error_handler(MatchError, refused)
 
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:

@@ -4,7 +4,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import IO, Any, Final
 from urllib.parse import parse_qsl
 
@@ -34,6 +34,8 @@ Fetch = Callable[[str], bytes]
 _UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,18}")
+_DECIMAL: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{0,30})?")
+_INDEXED: Final = re.compile(r"([a-z]+)\[(0|[1-9][0-9]{0,3})\]")
 
 
 class _StrictFormDataParser(FormDataParser):
@@ -74,24 +76,22 @@ class Params:
             raise BadRequestError(f"{name} was given more than once, with different values.")
         return next(iter(values), None)
 
-    def filepath(self) -> str:
-        """The required name of an image: any text of at most ``MAX_FILEPATH_BYTES`` without controls.
+    def filepath(self, name: str = "filepath", *, required: bool = True) -> str | None:
+        """The name of an image: any text of at most ``MAX_FILEPATH_BYTES`` without controls.
 
         It is only a name: never opened, resolved, trimmed or normalised.
         """
-        value = self.text("filepath")
+        value = self.text(name)
         if value is None:
-            raise BadRequestError("filepath is required.")
-        if _UNPRINTABLE.search(value):
-            raise BadRequestError("filepath must not hold control characters.")
-        if "\ufffd" in value:
-            raise BadRequestError("filepath must be valid UTF-8 and must not hold U+FFFD.")
-        if len(value.encode()) > MAX_FILEPATH_BYTES:
-            raise BadRequestError(f"filepath must be at most {MAX_FILEPATH_BYTES} bytes long in UTF-8.")
-        return value
+            if required:
+                raise BadRequestError(f"{name} is required.")
+            return None
+        return parse_filepath(value, name)
 
-    def image(self, fetch: Fetch, url_name: str = "url", file_name: str = "image") -> bytes:
-        """The bytes of the image given as an upload or as a URL, exactly one of which is required."""
+    def image(
+        self, fetch: Fetch, url_name: str = "url", file_name: str = "image", *, required: bool = True
+    ) -> bytes | None:
+        """The bytes of the image given as an upload or as a URL, exactly one of which is ``required``."""
         url, upload = self.text(url_name), self._upload(file_name)
         if url is not None and upload is not None:
             raise BadRequestError(f"Give either {url_name} or {file_name}, not both.")
@@ -99,17 +99,48 @@ class Params:
             return fetch(url)
         if upload is not None:
             return upload
-        raise BadRequestError(f"{url_name} or {file_name} is required.")
+        if required:
+            raise BadRequestError(f"{url_name} or {file_name} is required.")
+        return None
 
-    def flag(self, name: str, *, default: bool) -> bool:
+    def filename(self, name: str) -> str | None:
+        """The name that the uploaded file ``name`` came with, None where there is none."""
+        return next((file.filename for file in self._files.get(name, []) if file.filename), None)
+
+    def given(self, names: Iterable[str]) -> bool:
+        """Whether any of the parameters ``names`` is there and not empty."""
+        return any(self.text(name) is not None or name in self._files for name in names)
+
+    def indices(self, names: Iterable[str]) -> list[int]:
+        """The numbers i for which there is a parameter ``name[i]`` of one of ``names``, ascending."""
+        wanted = set(names)
+        found: set[int] = set()
+        for field in (*self._texts, *self._files):
+            match = _INDEXED.fullmatch(field)
+            if match and match[1] in wanted:
+                found.add(int(match[2]))
+        return sorted(found)
+
+    def flag(self, name: str, *, default: bool | None) -> bool | None:
         """A yes or no: true, 1, yes, on, false, 0, no, off, in any case."""
         text = self.text(name)
-        value = default if text is None else parse_flag(text)
+        if text is None:
+            return default
+        value = parse_flag(text)
         if value is None:
             raise BadRequestError(f"{name} must be true or false.")
         return value
 
-    def count(self, name: str, *, default: int, most: int) -> int:
+    def number(self, name: str, least: float, most: float) -> float | None:
+        """A number in decimal notation, None where there is none."""
+        text = self.text(name)
+        if text is None:
+            return None
+        if not _DECIMAL.fullmatch(text) or not least <= float(text) <= most:
+            raise BadRequestError(f"{name} must be a number from {least:g} to {most:g}.")
+        return float(text)
+
+    def count(self, name: str, *, default: int | None, most: int) -> int | None:
         """A whole number; a negative one counts as 0, as it always did."""
         text = self.text(name)
         if text is None:
@@ -120,10 +151,26 @@ class Params:
             raise BadRequestError(f"{name} must be at most {most}.")
         return max(0, int(text))
 
-    def metadata(self) -> Json:
-        """The JSON value of ``metadata``, None where there is none."""
-        text = self.text("metadata")
-        return None if text is None else parse_metadata(text)
+    def metadata(self, name: str = "metadata") -> Json:
+        """The JSON value of ``name``, None where there is none."""
+        text = self.text(name)
+        if text is None:
+            return None
+        try:
+            return parse_metadata(text)
+        except BadRequestError as error:
+            raise BadRequestError(str(error).replace("metadata", name, 1)) from error
+
+    def filter(self, name: str, *, required: bool) -> dict[str, Json] | None:
+        """What metadata must contain: a JSON object, with at least one key where it is required."""
+        value = self.metadata(name)
+        if value is None and required:
+            raise BadRequestError(f"{name} is required.")
+        if value is not None and not isinstance(value, dict):
+            raise BadRequestError(f"{name} must be a JSON object.")
+        if value == {} and required:
+            raise BadRequestError(f"{name} must have at least one key.")
+        return value
 
     def _upload(self, name: str) -> bytes | None:
         files = [f for f in self._files.get(name, []) if f.filename or f.stream.seek(0, io.SEEK_END)]
@@ -177,6 +224,17 @@ def _pairs(raw: bytes, where: str) -> list[tuple[str, str]]:
         raise BadRequestError(
             f"The {where} must be urlencoded UTF-8 of at most {MAX_FIELDS} fields."
         ) from error
+
+
+def parse_filepath(value: str, name: str = "filepath") -> str:
+    """``value`` if it can be a filepath; otherwise ``BadRequestError`` that calls it ``name``."""
+    if _UNPRINTABLE.search(value):
+        raise BadRequestError(f"{name} must not hold control characters.")
+    if "\ufffd" in value or _SURROGATE.search(value):
+        raise BadRequestError(f"{name} must be valid UTF-8 and must not hold U+FFFD.")
+    if len(value.encode()) > MAX_FILEPATH_BYTES:
+        raise BadRequestError(f"{name} must be at most {MAX_FILEPATH_BYTES} bytes long in UTF-8.")
+    return value
 
 
 def parse_metadata(text: str) -> Json:

@@ -12,6 +12,17 @@ def ok(method: str, result: list[Any]) -> Response:
     return _reply(200, "ok", [], method, result)
 
 
+def batch(method: str, rows: list[dict[str, Any]]) -> Response:
+    """A 200 for several items, each with its own status; "warn" where one failed."""
+    errors = [error for row in rows for error in row["error"]]
+    return _reply(200, "warn" if errors else "ok", errors, method, rows)
+
+
+def mixed(method: str, errors: list[str], items: int) -> Response:
+    """A 200 for ``items`` of which those in ``errors`` failed, as TinEye MatchEngine has it."""
+    return _reply(200, "ok" if not errors else "warn" if len(errors) < items else "fail", errors, method, [])
+
+
 def fail(status: int, sentence: str, method: str, headers: Mapping[str, str] | None = None) -> Response:
     """An error reply; ``sentence`` says what is wrong and what would be right."""
     reply = _reply(status, "fail", [sentence], method, [])

@@ -1,57 +1,122 @@
 """The Match API: one short function per endpoint, from parameters to envelope."""
 
-from typing import Final
+from datetime import UTC, datetime
+from typing import Any, Final
 
 from flask import Blueprint, Response, request
 
+from match_service.api import batch, endpoints
+from match_service.api.describe import Endpoint
 from match_service.api.params import Fetch, Params
 from match_service.api.replies import ok
-from match_service.matcher import Matcher
+from match_service.engine import VIEW_NAMES
+from match_service.errors import BadRequestError
+from match_service.matcher import GUESSED, Matcher, Options
+from match_service.model import Match, Stored
 
-MAX_LIMIT: Final = 10_000
-MAX_OFFSET: Final = 10**15
+PURGED_NAMES: Final = 100
+"""Filepaths that /purge names; the rest is only counted."""
 
 
 def blueprint(matcher: Matcher, fetch: Fetch, *, all_orientations: bool) -> Blueprint:
     """Routes over ``matcher``; ``fetch`` opens URLs, ``all_orientations`` is the default of /search."""
     api = Blueprint("match", __name__)
+    views = _Views(matcher, fetch, all_orientations)
+    for endpoint in endpoints.ENDPOINTS:
+        view = getattr(views, endpoint.name, None)
+        if view is not None:
+            api.add_url_rule(endpoint.path, endpoint.name, view, methods=[*endpoint.methods])
+    return api
 
-    def add() -> Response:
+
+class _Views:
+    """One method for each endpoint, by its name."""
+
+    def __init__(self, matcher: Matcher, fetch: Fetch, all_orientations: bool) -> None:
+        self._matcher = matcher
+        self._fetch = fetch
+        self._all_orientations = all_orientations
+
+    def _asked(self, endpoint: Endpoint) -> dict[str, Any]:
+        return endpoint.read(Params(request, query=endpoint.query), self._fetch)
+
+    def add(self) -> Response:
         params = Params(request)
-        filepath, metadata = params.filepath(), params.metadata()
-        matcher.add(filepath, params.image(fetch), metadata)
+        if batch.indices(params):
+            return batch.add(params, self._matcher, self._fetch)
+        values = endpoints.ADD.read(params, self._fetch)
+        record = self._matcher.record(values["filepath"], values["image"], values["metadata"])
+        self._matcher.add(record, if_new=values["if_new"], unless_similar=values["unless_similar"])
         return ok("add", [])
 
-    def delete() -> Response:
-        matcher.store.delete(Params(request, query=True).filepath())
+    def delete(self) -> Response:
+        self._matcher.store.delete(self._asked(endpoints.DELETE)["filepath"])
         return ok("delete", [])
 
-    def search() -> Response:
-        params = Params(request)
-        every = params.flag("all_orientations", default=all_orientations)
-        thorough = params.flag("thorough", default=False)
-        matches = matcher.search(params.image(fetch), all_orientations=every, thorough=thorough)
-        rows = [{"score": m.score, "filepath": m.filepath, "metadata": m.metadata} for m in matches]
-        return ok("search", rows)
+    def search(self) -> Response:
+        values = self._asked(endpoints.SEARCH)
+        every = values["all_orientations"]
+        options = Options(
+            all_orientations=self._all_orientations if every is None else every,
+            thorough=values["thorough"],
+            min_score=values["min_score"],
+            wanted=values["filter"],
+            offset=values["offset"],
+            limit=values["limit"],
+        )
+        matches = _search(self._matcher, values["image"], values["filepath"], options)
+        return ok("search", [row(match, details=values["details"]) for match in matches])
 
-    def compare() -> Response:
-        params = Params(request)
-        images = [params.image(fetch, f"url{n}", f"image{n}") for n in (1, 2)]
-        return ok("compare", [{"score": matcher.compare(*images)}])
+    def compare(self) -> Response:
+        values = self._asked(endpoints.COMPARE)
+        return ok("compare", [{"score": self._matcher.compare(values["image1"], values["image2"])}])
 
-    def count() -> Response:
-        return ok("count", [matcher.store.count()])
+    def count(self) -> Response:
+        return ok("count", [self._matcher.store.count()])
 
-    def list_() -> Response:
-        params = Params(request, query=True)
-        offset = params.count("offset", default=0, most=MAX_OFFSET)
-        limit = params.count("limit", default=20, most=MAX_LIMIT)
-        return ok("list", list(matcher.store.filepaths(offset, limit)))
+    def list(self) -> Response:
+        values = self._asked(endpoints.LIST)
+        return ok("list", [*self._matcher.store.filepaths(values["offset"], values["limit"])])
 
-    api.add_url_rule("/add", "add", add, methods=["POST"])
-    api.add_url_rule("/delete", "delete", delete, methods=["DELETE"])
-    api.add_url_rule("/search", "search", search, methods=["POST"])
-    api.add_url_rule("/compare", "compare", compare, methods=["POST"])
-    api.add_url_rule("/count", "count", count, methods=["GET", "POST"])
-    api.add_url_rule("/list", "list", list_, methods=["GET", "POST"])
-    return api
+    def image(self) -> Response:
+        return ok("image", [described(self._matcher.stored(self._asked(endpoints.IMAGE)["filepath"]))])
+
+    def purge(self) -> Response:
+        values = self._asked(endpoints.PURGE)
+        names: list[str] = []
+        matched = deleted = 0
+        for page in self._matcher.everything(values["filter"]):
+            filepaths = [stored.record.filepath for stored in page]
+            matched += len(filepaths)
+            names += filepaths[: PURGED_NAMES - len(names)]
+            if not values["dry_run"]:
+                deleted += self._matcher.store.delete_many(filepaths)
+        return ok("purge", [{"matched": matched, "deleted": deleted, "filepaths": names}])
+
+
+def _search(matcher: Matcher, image: bytes | None, filepath: str | None, options: Options) -> list[Match]:
+    if filepath is None and image is None:
+        raise BadRequestError("url or image is required.")
+    if filepath is None:
+        assert image is not None  # noqa: S101 - narrows the type
+        return matcher.search(image, options)
+    if image is not None:
+        raise BadRequestError("Give either filepath or an image, not both.")
+    if options.thorough:
+        raise BadRequestError("thorough needs an image: what is stored is only its signature.")
+    return matcher.search_stored(filepath, options)
+
+
+def row(match: Match, *, details: bool) -> dict[str, Any]:
+    """One match as /search gives it; with ``details`` also how the stored image is turned."""
+    found: dict[str, Any] = {"score": match.score, "filepath": match.filepath, "metadata": match.metadata}
+    if details:
+        found["orientation"] = "guessed" if match.view == GUESSED else VIEW_NAMES[match.view]
+    return found
+
+
+def described(stored: Stored) -> dict[str, Any]:
+    """What is kept of an image, but for its signature."""
+    record = stored.record
+    added = datetime.fromtimestamp(stored.added, UTC).isoformat(timespec="milliseconds")
+    return {"filepath": record.filepath, "metadata": record.metadata, "sha256": record.sha256, "added": added}

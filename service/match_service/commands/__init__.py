@@ -9,7 +9,7 @@ import os
 import sys
 from typing import Final, Protocol
 
-from match_service.commands import add, compare, count, delete, import_, list_, search
+from match_service.commands import add, compare, count, delete, import_, keys, list_, search
 from match_service.commands.common import CommandError, WrongUseError
 
 
@@ -26,7 +26,7 @@ class Command(Protocol):
         """Do it; the exit code. Raises ``CommandError`` with a sentence for the user."""
 
 
-ALL: Final[tuple[Command, ...]] = (import_, add, delete, search, compare, list_, count)
+ALL: Final[tuple[Command, ...]] = (import_, add, delete, search, compare, list_, count, keys)
 
 
 def register(parsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

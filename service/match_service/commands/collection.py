@@ -15,7 +15,7 @@ from match_service.commands.common import CommandError, WrongUseError, key
 from match_service.errors import MatchError
 from match_service.fetch import Fetcher
 from match_service.manifest import problem
-from match_service.matcher import Matcher
+from match_service.matcher import Matcher, Options
 from match_service.settings import Settings, SettingsError
 from match_service.store.base import Store
 
@@ -90,17 +90,19 @@ class _Local:
     def add(self, filepath: str, image: Image, metadata: Json = None) -> None:
         if wrong := problem(filepath):
             raise CommandError(wrong)
-        self._matcher.add(filepath, self._bytes(image), metadata)
+        self._matcher.add(self._matcher.record(filepath, self._bytes(image), metadata))
 
     def delete(self, filepath: str) -> None:
         self._store.delete(filepath)
 
     def search(self, image: Image, **options: Unpack[SearchOptions]) -> Matches:
-        found = self._matcher.search(
-            self._bytes(image),
+        chosen = Options(
             all_orientations=options.get("all_orientations", self._settings.all_orientations),
             thorough=options.get("thorough", False),
+            min_score=options.get("min_score"),
+            limit=options.get("limit"),
         )
+        found = self._matcher.search(self._bytes(image), chosen)
         return [Match(match.filepath, match.score, match.metadata) for match in found]
 
     def compare(self, first: Image, second: Image) -> Comparison:

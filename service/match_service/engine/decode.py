@@ -1,7 +1,8 @@
 """Bytes from strangers become pixels here and nowhere else, so every limit on them is set here.
 
 The header is read first, and an image that breaks a limit is refused before a pixel is decoded. What
-comes out is read by regions: most of an image is never looked at.
+comes out is read by regions: most of an image is never looked at. How long a decoder may take no limit here
+can promise, since damaged files make loops of many kinds: ``match_service.workshop`` stops it from outside.
 
 Pillow decides what is an image. JPEG is decoded by simplejpeg, the same libjpeg-turbo with less around it,
 where it gives Pillow's very pixels; whatever it objects to, Pillow gets to judge.
@@ -18,7 +19,7 @@ from typing import Final
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from match_service.errors import BadImageError
 
@@ -46,9 +47,24 @@ class Limits:
     """Most pixels of an image; decoding takes four bytes for each. Above 178,956,970 Pillow refuses."""
     data: int = 64 * 1024 * 1024
     """Most encoded bytes."""
+    slow_pixels: int = 4_000_000
+    """Most pixels where Pillow's decoder is Python: such a one takes a second or two for a million."""
+    wide_pixels: int = 40_000_000
+    """Most pixels of JPEG 2000, whose decoder takes another four bytes for each value of each pixel."""
+    frames: int = 10_000
+    """Most frames where the header says how many there are; none but the first is decoded."""
+    ratio: int = 4_000
+    """Most pixels for one encoded byte, of images above ``RATIO_FROM`` pixels."""
 
 
 DEFAULT_LIMITS: Final = Limits()
+
+RATIO_FROM: Final = 16_000_000
+"""Pixels up to which an image may be packed as tightly as it likes: they cost 64 MB at most."""
+_COUNTED: Final = ("AVIF", "MPO", "PNG", "WEBP")
+"""Formats whose header has the number of frames; in others counting means reading everything."""
+_TILE_SIDES: Final = (322, 323)
+"""TIFF's tags TileWidth and TileLength."""
 
 
 class Frame:
@@ -140,35 +156,75 @@ def _refusals() -> Iterator[None]:
     except BadImageError:
         raise
     except Image.DecompressionBombError as error:
-        raise BadImageError("The image has too many pixels to be decoded safely.") from error
+        raise BadImageError("The image has too many pixels to be decoded safely.", "pixels") from error
     except UnidentifiedImageError as error:
         raise BadImageError(
-            "The data is not an image in a format that is read here, such as JPEG, PNG, GIF or WebP."
+            "The data is not an image in a format that is read here, such as JPEG, PNG, GIF or WebP.",
+            "format",
         ) from error
     except MemoryError as error:
-        raise BadImageError("The image is too large to be decoded.") from error
+        raise BadImageError("The image is too large to be decoded.", "memory") from error
     except Exception as error:
         raise BadImageError(f"The image cannot be decoded: {_reason(error)}.") from error
 
 
 def _check_size(data: bytes, limits: Limits) -> None:
     if not data:
-        raise BadImageError("The image is empty: it has no bytes.")
+        raise BadImageError("The image is empty: it has no bytes.", "empty")
     if len(data) > limits.data:
-        raise BadImageError(f"The image has {len(data):,} bytes; at most {limits.data:,} are allowed.")
+        raise BadImageError(
+            f"The image has {len(data):,} bytes; at most {limits.data:,} are allowed.", "bytes"
+        )
 
 
 def _open(data: bytes, limits: Limits) -> Image.Image:
     _check_size(data, limits)
     image = Image.open(BytesIO(data), formats=FORMATS)
     width, height = image.size
-    if width * height > limits.pixels:
+    allowed = _pixels_allowed(image, limits)
+    if width * height > allowed:
+        kind = "" if allowed == limits.pixels else f"{image.format} "
         raise BadImageError(
-            f"The image has {width} x {height} pixels; at most {limits.pixels:,} in all are allowed."
+            f"The {kind}image has {width} x {height} pixels; at most {allowed:,} in all are allowed.",
+            "pixels",
         )
     if max(width, height) > MAX_SIDE:
-        raise BadImageError(f"The image has {width} x {height} pixels; a side may have {MAX_SIDE:,}.")
+        raise BadImageError(
+            f"The image has {width} x {height} pixels; a side may have {MAX_SIDE:,}.", "pixels"
+        )
+    _check_packing(image, len(data), limits)
     return image
+
+
+def _pixels_allowed(image: Image.Image, limits: Limits) -> int:
+    codecs = {tile[0] for tile in getattr(image, "tile", ())}
+    if codecs & set(Image.DECODERS):  # Pillow's register of decoders written in Python
+        return min(limits.pixels, limits.slow_pixels)
+    if image.format == "JPEG2000":
+        return min(limits.pixels, limits.wide_pixels)
+    return limits.pixels
+
+
+def _check_packing(image: Image.Image, size: int, limits: Limits) -> None:
+    """Refuse what takes more than its pixels: tiles larger than the image, frames without end, bombs."""
+    pixels = image.width * image.height
+    if pixels > max(RATIO_FROM, limits.ratio * size):
+        raise BadImageError(
+            f"The image has {pixels // size:,} pixels for each of its bytes; at most {limits.ratio:,} are"
+            " allowed.",
+            "ratio",
+        )
+    if image.format in _COUNTED and (frames := getattr(image, "n_frames", 1)) > limits.frames:
+        raise BadImageError(
+            f"The image has {frames:,} frames; at most {limits.frames:,} are allowed.", "frames"
+        )
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        width, height = (int(image.tag_v2.get(tag, 0)) for tag in _TILE_SIDES)
+        if width * height > limits.pixels:
+            raise BadImageError(
+                f"The image has tiles of {width} x {height} pixels; at most {limits.pixels:,} are allowed.",
+                "pixels",
+            )
 
 
 def _reason(error: Exception) -> str:

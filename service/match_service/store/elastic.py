@@ -8,7 +8,7 @@ on: a search that missed a shard says so instead of saying "no match".
 """
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -18,8 +18,8 @@ from elasticsearch import Elasticsearch
 import match_index
 from match_service.engine import scan
 from match_service.errors import StoreUnavailableError
-from match_service.model import Match, Record, Views
-from match_service.store import bulk, documents, mirrored, worded
+from match_service.model import Match, Record, Stored, Views
+from match_service.store import bulk, documents, mirrored, reading, worded
 from match_service.store.base import DISTANCE_CUTOFF
 from match_service.store.documents import complete
 from match_service.store.follower import Follower
@@ -94,15 +94,25 @@ class ElasticStore:
                 timeout=f"{READ_SECONDS}s",
             )
 
-    def add_many(self, records: Iterable[Record]) -> None:
+    def add_new(self, record: Record) -> bool:
+        """Index the record unless its filepath is taken."""
+        with self._translated():
+            self._ensure_index()
+            client = self._client.options(request_timeout=WRITE_SECONDS)
+            return reading.create(client, self._alias, record, READ_SECONDS)
+
+    def add_many(self, records: Iterable[Record], *, visible: bool = False) -> None:
         """Index in bulk requests, pausing while the cluster says it has too much to do.
 
-        Searches find the records after the next refresh of the index, about a second later.
+        Unless ``visible``, searches find the records after the next refresh, about a second later.
         """
         pending = {match_index.document_id(record.filepath): documents.document(record) for record in records}
         with self._translated():
             self._ensure_index()
-            bulk.index(self._client.options(request_timeout=BULK_SECONDS), self._alias, pending)
+            client = self._client.options(request_timeout=BULK_SECONDS)
+            bulk.index(client, self._alias, pending)
+            if visible:
+                self._refresh(client)
 
     def delete(self, filepath: str) -> bool:
         """Delete the one document of ``filepath``; returns once no search finds it."""
@@ -120,6 +130,27 @@ class ElasticStore:
                     raise
                 return False
         return True
+
+    def delete_many(self, filepaths: Sequence[str]) -> int:
+        """Delete the documents of all ``filepaths`` in one request."""
+        if not filepaths:
+            return 0
+        with self._translated():
+            self._ensure_index()
+            client = self._client.options(request_timeout=BULK_SECONDS)
+            return reading.delete_many(client, self._alias, filepaths)
+
+    def get(self, filepath: str) -> Stored | None:
+        """The document of ``filepath``."""
+        with self._translated():
+            self._ensure_index()
+            return reading.get(self._client, self._alias, filepath)
+
+    def page(self, after: str | None, limit: int) -> list[Stored]:
+        """Documents whose filepaths follow ``after``."""
+        with self._translated():
+            self._ensure_index()
+            return reading.page(self._client, self._alias, after, limit)
 
     def search(self, views: Views, *, cutoff: float = DISTANCE_CUTOFF) -> list[Match]:
         """All images nearer than ``cutoff`` to any view; without the mirror those of the likeliest words."""
@@ -185,6 +216,10 @@ class ElasticStore:
         if self.follower is not None:
             self.follower.close()
         self._client.close()
+
+    def _refresh(self, client: Elasticsearch) -> None:
+        if client.indices.refresh(index=self._alias)["_shards"]["failed"]:
+            raise StoreUnavailableError("Elasticsearch could not refresh all copies of the index.")
 
     def _ensure_index(self) -> None:
         """See that the alias exists, making it where that is ours to do; cheap once it was seen.

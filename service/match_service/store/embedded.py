@@ -7,14 +7,14 @@ changed before each answer, and compares the query with every one of them.
 import json
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from match_service.engine import scan
-from match_service.model import Json, Match, Record, Views
+from match_service.model import Json, Match, Record, Stored, Views
 from match_service.store.base import DISTANCE_CUTOFF
 from match_service.store.database import Database
 from match_service.store.memory import Found, SignatureTable
@@ -51,10 +51,19 @@ class EmbeddedStore:
         """Keep ``record``, replacing what its filepath held; it is on the disk when this returns."""
         self._adds.put(record)
 
-    def add_many(self, records: Iterable[Record]) -> None:
+    def add_new(self, record: Record) -> bool:
+        """Keep ``record`` unless its filepath holds an image."""
+        half = scan.pack_halves(record.signature[None, :])[0]
+        with self._database.write() as connection:
+            if connection.execute("SELECT 1 FROM image WHERE filepath = ?", (record.filepath,)).fetchone():
+                return False
+            _insert(connection, record, half.tobytes(), time.time())
+        return True
+
+    def add_many(self, records: Iterable[Record], *, visible: bool = False) -> None:  # noqa: ARG002
         """Keep all of ``records`` or, if anything fails, none: one transaction, one wait for the disk.
 
-        ``ValueError`` for a signature that no image can have.
+        They are always visible at once. ``ValueError`` for a signature that no image can have.
         """
         batch = list(records)
         if not batch:
@@ -64,18 +73,42 @@ class EmbeddedStore:
         with self._database.write() as connection:
             for record, half in zip(batch, halves, strict=True):
                 _remove(connection, record.filepath)
-                inserted = connection.execute(
-                    "INSERT INTO image (filepath, sha256, metadata, timestamp) VALUES (?, ?, ?, ?)",
-                    (record.filepath, record.sha256, _dump(record.metadata), now),
-                )
-                connection.execute(
-                    "INSERT INTO signature VALUES (?, ?)", (inserted.lastrowid, half.tobytes())
-                )
+                _insert(connection, record, half.tobytes(), now)
 
     def delete(self, filepath: str) -> bool:
         """Forget exactly ``filepath``; whether there was anything to forget."""
         with self._database.write() as connection:
             return _remove(connection, filepath)
+
+    def delete_many(self, filepaths: Sequence[str]) -> int:
+        """Forget all of ``filepaths`` in one transaction."""
+        with self._database.write() as connection:
+            return sum(_remove(connection, filepath) for filepath in filepaths)
+
+    def get(self, filepath: str) -> Stored | None:
+        """What exactly ``filepath`` holds."""
+        return next(iter(self._stored("WHERE filepath = ?", filepath)), None)
+
+    def page(self, after: str | None, limit: int) -> list[Stored]:
+        """The images whose filepaths follow ``after``."""
+        if after is None:
+            return self._stored("ORDER BY filepath LIMIT ?", limit)
+        return self._stored("WHERE filepath > ? ORDER BY filepath LIMIT ?", after, limit)
+
+    def _stored(self, clauses: str, *values: str | int) -> list[Stored]:
+        with self._database.read() as connection:
+            rows = connection.execute(
+                "SELECT filepath, sha256, metadata, timestamp, halves"  # noqa: S608 - clauses are ours
+                f" FROM image JOIN signature USING (sequence) {clauses}",
+                values,
+            ).fetchall()
+        halves = np.frombuffer(b"".join(row[4] for row in rows), np.uint8).reshape(-1, scan.HALF_BYTES)
+        return [
+            Stored(Record(filepath, signature, sha256, _parse(metadata)), added)
+            for (filepath, sha256, metadata, added, _), signature in zip(
+                rows, scan.unpack_halves(halves), strict=True
+            )
+        ]
 
     def search(self, views: Views, *, cutoff: float = DISTANCE_CUTOFF) -> list[Match]:
         """All images nearer than ``cutoff`` to any view, by comparing every signature."""
@@ -144,6 +177,14 @@ class EmbeddedStore:
             self._table.remove(sequence)
         self._removal = last or 0
         self._version = version
+
+
+def _insert(connection: sqlite3.Connection, record: Record, half: bytes, now: float) -> None:
+    inserted = connection.execute(
+        "INSERT INTO image (filepath, sha256, metadata, timestamp) VALUES (?, ?, ?, ?)",
+        (record.filepath, record.sha256, _dump(record.metadata), now),
+    )
+    connection.execute("INSERT INTO signature VALUES (?, ?)", (inserted.lastrowid, half))
 
 
 def _remove(connection: sqlite3.Connection, filepath: str) -> bool:

@@ -40,6 +40,21 @@ def png_header(width: int, height: int) -> bytes:
     )
 
 
+def animation(name: str, frames: int) -> bytes:
+    rest = [noise(seed=seed) for seed in range(1, frames)]
+    return encoded(noise(), name, save_all=True, append_images=rest, lossless=True)
+
+
+def tiled_tiff(side: int) -> bytes:
+    """A TIFF of 8 x 8 pixels that lie in one tile of ``side`` squared."""
+    tags = [
+        (256, 3, 8), (257, 3, 8), (258, 3, 8), (259, 3, 8), (262, 3, 1), (277, 3, 1),
+        (322, 4, side), (323, 4, side), (324, 4, 8), (325, 4, 4),
+    ]  # fmt: skip
+    entries = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
+    return b"II*\0" + struct.pack("<I", 8) + struct.pack("<H", len(tags)) + entries + bytes(4)
+
+
 def outcome(data: bytes) -> str:
     try:
         engine.raw_signature(data, Limits(pixels=1_000_000))
@@ -75,6 +90,18 @@ def test_alpha_is_dropped_and_orientation_ignored_as_image_match_does() -> None:
         (png_header(10_001, 10_000), Limits(), "10001 x 10000 pixels; at most 100,000,000"),
         (png_header(70_000, 3), Limits(), "a side may have 65,535"),
         (png_header(65_000, 65_000), Limits(pixels=2**40), "too many pixels"),
+        (png_header(9_000, 9_000), Limits(), "pixels for each of its bytes; at most 4,000"),
+        (
+            encoded(noise(), "QOI"),
+            Limits(slow_pixels=2399),
+            "The QOI image has 60 x 40 pixels; at most 2,399",
+        ),
+        (encoded(noise(), "DDS"), Limits(slow_pixels=2399), "The DDS image has"),
+        (b"P3 60 40 255 " + b"1 " * 7200, Limits(slow_pixels=2399), "The PPM image has"),
+        (encoded(noise(), "JPEG2000"), Limits(wide_pixels=2399), "The JPEG2000 image has"),
+        (animation("PNG", 3), Limits(frames=2), "3 frames; at most 2"),
+        (animation("WEBP", 3), Limits(frames=2), "3 frames; at most 2"),
+        (tiled_tiff(65_520), Limits(), "tiles of 65520 x 65520 pixels"),
     ],
 )
 def test_what_breaks_a_limit_is_refused_by_name(data: bytes, limits: Limits, sentence: str) -> None:
@@ -91,6 +118,34 @@ def test_formats_that_run_programs_are_not_even_tried() -> None:
     eps = encoded(noise(), "EPS")
     with pytest.raises(BadImageError, match="not an image in a format that is read here"):
         engine.signature(eps)
+
+
+@pytest.mark.parametrize(
+    ("image", "name"),
+    [
+        (noise().convert("CMYK"), "TIFF"),
+        (noise().convert("CMYK"), "JPEG"),
+        (noise().convert("P"), "PNG"),
+        (noise().convert("LA"), "PNG"),
+        (noise().convert("1"), "PNG"),
+        (noise().convert("YCbCr"), "TIFF"),
+        (noise().convert("LAB"), "TIFF"),
+        (noise().convert("F"), "TIFF"),
+        (noise().convert("I"), "TIFF"),
+        (Image.fromarray(np.arange(2400, dtype=np.uint16).reshape(40, 60) * 27), "PNG"),
+    ],
+    ids=lambda value: getattr(value, "mode", value),
+)
+def test_every_mode_becomes_rgb_as_pillow_has_it(image: Image.Image, name: str) -> None:
+    data = encoded(image, name)
+    expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    assert np.array_equal(decode(data).rows(0, 40), expected)
+
+
+@pytest.mark.parametrize("name", ["GIF", "PNG", "WEBP", "TIFF"])
+def test_of_an_animation_the_first_frame_counts(name: str) -> None:
+    frames = decode(animation(name, 3)), decode(encoded(noise(), name, lossless=True))
+    assert np.array_equal(*(frame.rows(0, 40) for frame in frames))
 
 
 @pytest.mark.parametrize("level", [0, 128, 255])

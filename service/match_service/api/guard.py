@@ -1,0 +1,183 @@
+"""Who may ask, how often, and under which number: before a request is looked at, and after it was answered.
+
+Three ways to run: with a file of keys every request must bring one; without, only programs of this machine
+are listened to; or the service is open to whoever reaches it, because somebody said so.
+"""
+
+import base64
+import binascii
+import ipaddress
+import json
+import logging
+import math
+import re
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import urlsplit
+
+from flask import Flask, Request, Response, g, request
+from limits import RateLimitItem
+from limits import parse as parse_rate
+from limits.storage import MemoryStorage
+from limits.strategies import SlidingWindowCounterRateLimiter
+
+from match_service.errors import NotAuthenticatedError, NotPermittedError, RateLimitedError
+from match_service.keys import Key, KeyFile
+from match_service.metrics import ENDPOINT, IN_FLIGHT, REQUESTS
+from match_service.settings import Settings
+
+REQUEST_ID: Final = "X-Request-Id"
+DEFAULT_SCOPE: Final = "read"
+"""What a path that says nothing needs."""
+READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_PROBES: Final = frozenset({"livez", "readyz", "ping", "metrics"})
+
+access = logging.getLogger("match_service.access")
+
+
+class Guard:
+    """Checks of one application; ``scopes`` by endpoint, None for what anybody may ask."""
+
+    def __init__(self, settings: Settings, scopes: Mapping[str, str | None]) -> None:
+        self._scopes = scopes
+        self._keys = KeyFile(settings.keys_file) if settings.keys_file else None
+        self._local = self._keys is None and settings.auth != "open"
+        self._rate = settings.rate_limit
+        self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._log = settings.access_log
+
+    def register(self, app: Flask) -> None:
+        """Stand before and behind every request of ``app``."""
+        app.before_request(self._begin)
+        app.before_request(self._check)
+        app.after_request(self._end)
+        app.teardown_request(self._gone)
+
+    def _begin(self) -> None:
+        g.began = time.perf_counter()
+        given = request.headers.get(REQUEST_ID, "")
+        g.request_id = given if _ID.fullmatch(given) else uuid.uuid4().hex
+        g.key = None
+        ENDPOINT.set(endpoint() or "none")
+        IN_FLIGHT.inc()
+
+    def _gone(self, _: BaseException | None) -> None:
+        IN_FLIGHT.dec()
+
+    def _check(self) -> None:
+        if request.url_rule is None:
+            return
+        if self._local:
+            check_local(request)
+        scope = self._scopes.get(endpoint(), DEFAULT_SCOPE)
+        if scope is None:
+            return
+        who, rate = request.remote_addr or "", self._rate
+        if self._keys is not None:
+            g.key = key = self._authenticated(self._keys)
+            who, rate = f"key {key.name}", key.rate or rate
+            self._count(who, rate)
+            if not key.may(scope):
+                raise NotPermittedError(f"The API key {key.name} may {key.scope}; this needs {scope}.")
+        else:
+            self._count(who, rate)
+
+    def _authenticated(self, keys: KeyFile) -> Key:
+        name, token = credentials(request)
+        if not token:
+            raise NotAuthenticatedError(
+                "An API key is required, as Authorization: Bearer, as X-Api-Key or as the password of basic"
+                " authentication."
+            )
+        key = keys.find(token)
+        if key is None or (name and name != key.name):
+            raise NotAuthenticatedError("The API key is not known.")
+        return key
+
+    def _count(self, who: str, rate: str) -> None:
+        if not rate:
+            return
+        item: RateLimitItem = parse_rate(rate)
+        if not self._limiter.hit(item, who):
+            left = self._limiter.get_window_stats(item, who).reset_time - time.time()
+            raise RateLimitedError(f"More than {item} requests; try again later.", max(1, math.ceil(left)))
+
+    def _end(self, response: Response) -> Response:
+        response.headers[REQUEST_ID] = g.request_id
+        seconds = time.perf_counter() - g.began
+        REQUESTS.labels(ENDPOINT.get(), str(response.status_code)).observe(seconds)
+        if self._log and endpoint() not in _PROBES:
+            access.info("%s", json.dumps(_line(response)))
+        return response
+
+
+def endpoint() -> str:
+    """The name of the endpoint that was asked, empty for an unknown path."""
+    return (request.endpoint or "").rpartition(".")[2]
+
+
+def _line(response: Response) -> dict[str, object]:
+    """What is told of a request: neither its query nor anything of its body, and of the key its name."""
+    return {
+        "id": g.request_id,
+        "method": request.method,
+        "path": request.path[:256],
+        "status": response.status_code,
+        "ms": round((time.perf_counter() - g.began) * 1000, 1),
+        "in": request.content_length or 0,
+        "out": response.content_length or 0,
+        "client": request.remote_addr,
+        "key": g.key.name if g.key else None,
+    }
+
+
+def credentials(asked: Request) -> tuple[str, str]:
+    """User name (empty where there is none) and key that the request brings; empty texts for none."""
+    if token := asked.headers.get("X-Api-Key", ""):
+        return "", token.strip()
+    kind, _, rest = asked.headers.get("Authorization", "").partition(" ")
+    if kind.lower() == "bearer":
+        return "", rest.strip()
+    if kind.lower() == "basic":
+        try:
+            user, _, password = base64.b64decode(rest.strip(), validate=True).decode("utf-8").partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            return "", ""
+        return user, password
+    return "", ""
+
+
+def check_local(asked: Request) -> None:
+    """Refuse what a browser sends for a web page of somebody else.
+
+    A page may post to a port of this machine, and a name of its own may resolve to 127.0.0.1; the headers
+    Host and Origin tell.
+    """
+    host = asked.headers.get("Host", "")
+    if host and not is_local(f"//{host}"):
+        raise NotPermittedError(
+            "Without API keys the service answers to localhost only; see MATCH_API_KEYS_FILE and MATCH_AUTH."
+        )
+    if asked.blueprint == "rest" and asked.headers.get("Sec-Fetch-Site") == "cross-site":
+        raise NotPermittedError("Without API keys web pages of other origins may not use the service.")
+    origin = asked.headers.get("Origin", "")
+    if origin and asked.method not in READING and not is_local(origin):
+        raise NotPermittedError("Without API keys web pages of other origins may not use the service.")
+
+
+def is_local(url: str) -> bool:
+    """Whether the URL's host is this machine's loopback."""
+    try:
+        name = (urlsplit(url).hostname or "").removesuffix(".")
+    except ValueError:
+        return False
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

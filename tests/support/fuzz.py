@@ -1,0 +1,166 @@
+"""Requests made up from the description of the API: none may be answered with a fault of ours.
+
+``python tests/support/fuzz.py --requests 20000`` starts the service over the embedded store and prints a
+table; tests/contract/test_fuzz.py does a little of the same.
+"""
+
+import argparse
+import contextlib
+import json
+import sys
+import tempfile
+import warnings
+from base64 import b64encode
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import numpy as np
+import schemathesis
+from hypothesis import strategies as st
+from schemathesis import GenerationMode
+
+from match_service.engine import scan
+from match_service.engine.layout import HALF, from_half
+from pictures import encode, flat, jpeg, picture
+from serving import Server, server
+from website import website
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs/openapi.json"
+WEIGHTS = {GenerationMode.POSITIVE: 0.8, GenerationMode.NEGATIVE: 0.2}
+
+
+@dataclass
+class Outcome:
+    """What became of the requests to one operation."""
+
+    statuses: Counter[int] = field(default_factory=Counter)
+    faults: list[str] = field(default_factory=list)
+
+    @property
+    def requests(self) -> int:
+        return sum(self.statuses.values())
+
+    def share(self, first_digit: int) -> float:
+        wanted = sum(count for status, count in self.statuses.items() if status // 100 == first_digit)
+        return wanted / max(1, self.requests)
+
+
+def _teach(site: str, count: int) -> None:
+    """Values that an API of images needs and no schema can describe."""
+    good = [jpeg(1), jpeg(2), *(encode(picture(3), kind) for kind in ("PNG", "WEBP", "GIF", "TIFF"))]
+    odd = [b"", flat(), good[0][:500], good[1][: len(good[1]) // 2], b"GIF89a", b"<svg/>", b"\x89PNG\r\n"]
+    texts = st.text(max_size=8)
+    plain = st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.floats() | texts
+    values = st.recursive(
+        plain,
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+        max_leaves=8,
+    )
+    addresses = [*[f"{site}/1", f"{site}/2"] * 8, f"{site}/missing", "http://127.0.0.1:1/", "http://["]
+    sound = st.sampled_from(good)
+    schemathesis.openapi.format(
+        "binary", sound | sound | st.sampled_from(odd + good) | st.binary(max_size=200)
+    )
+    schemathesis.openapi.format("uri", st.sampled_from(addresses))
+    schemathesis.openapi.format("json", values.map(json.dumps))
+    schemathesis.openapi.format("json-object", st.dictionaries(texts, plain, max_size=3).map(json.dumps))
+    names = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=40)
+    stored = st.integers(0, count - 1).map(_name)
+    schemathesis.openapi.format("filepath", stored | stored | stored | names)
+    signature = st.just("A" * 136) | texts
+    line = st.fixed_dictionaries(
+        {"filepath": stored | texts, "signature": signature, "metadata": values}
+    ).map(json.dumps)
+    lines = st.lists(line | texts, max_size=4).map(lambda rows: "\n".join(rows).encode("utf-8", "replace"))
+    schemathesis.openapi.media_type("application/x-ndjson", lines | st.binary(max_size=100))
+
+
+def _name(number: int) -> str:
+    return f"photos/{number}.jpg"
+
+
+def _fill(service: Server, stored: int) -> None:
+    """See to it that there are images to ask for, each unlike any other."""
+    halves = np.random.default_rng(0).choice([-2, -1, 1, 2], (stored, len(HALF))).astype(np.int8)
+    packed = scan.pack_halves(from_half(halves))
+    rows = [
+        {"filepath": _name(n), "metadata": {"n": n}, "signature": b64encode(packed[n].tobytes()).decode()}
+        for n in range(stored)
+    ]
+    lines = "\n".join(json.dumps(row) for row in rows).encode()
+    answer = service.send("POST", "/import", lines, Content_Type="application/x-ndjson")
+    assert answer.result[0]["imported"] == stored
+
+
+def fuzz(service: Server, requests: int, stored: int) -> dict[str, Outcome]:
+    """About ``requests`` requests to ``service``, spread over all operations; outcomes by operation."""
+    schema = schemathesis.openapi.from_path(str(DOCUMENT))
+    operations = [result.ok() for result in schema.get_all_operations()]
+    table: dict[str, Outcome] = {}
+    for operation in operations:
+        outcome = table[f"{operation.method.upper()} {operation.path}"] = Outcome()
+        _fill(service, stored)
+        for mode, weight in WEIGHTS.items():
+            each = max(1, round(requests / len(operations) * weight))
+            with contextlib.suppress(hypothesis.errors.Unsatisfiable):
+                _try(service, operation.as_strategy(generation_mode=mode), each, outcome)
+    return table
+
+
+def _try(service: Server, cases: Any, examples: int, outcome: Outcome) -> None:
+    @hypothesis.settings(
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        phases=[hypothesis.Phase.generate],
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+    @hypothesis.given(cases)
+    def attempt(case: Any) -> None:
+        answer = case.call(base_url=service.url, timeout=60)
+        outcome.statuses[answer.status_code] += 1
+        if answer.status_code >= 500:
+            outcome.faults.append(f"{answer.status_code} {case.as_curl_command()[:2000]}")
+
+    attempt()
+
+
+@contextlib.contextmanager
+def fuzzed(requests: int) -> Iterator[tuple[Server, dict[str, Outcome]]]:
+    """A service that has just been fuzzed, and what it answered."""
+    with (
+        website(lambda name: jpeg(int(name)) if name.isdigit() else {}[name]) as site,
+        tempfile.TemporaryDirectory() as folder,
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")  # the generators' own
+        stored = max(20, requests // 10)  # more than are asked for: no request is made up twice
+        _teach(site, stored)
+        settings = {"MATCH_FETCH_PRIVATE_HOSTS": "localhost", "MATCH_ACCESS_LOG": "false"}
+        with server(Path(folder), **settings) as service:
+            yield service, fuzz(service, requests, stored)
+
+
+def main() -> int:
+    """Fuzz and print the table; 1 if anything was a fault."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--requests", type=int, default=20_000)
+    with fuzzed(parser.parse_args().requests) as (service, table):
+        alive = service.send("GET", "/readyz").status == 200
+    print("| operation | requests | 2xx | 4xx | 5xx |\n| --- | --- | --- | --- | --- |")
+    for name, outcome in table.items():
+        shares = " | ".join(f"{outcome.share(digit):.0%}" for digit in (2, 4, 5))
+        print(f"| {name} | {outcome.requests:,} | {shares} |")
+    print(f"\n{sum(outcome.requests for outcome in table.values()):,} requests in all; ready after: {alive}")
+    faults = [fault for outcome in table.values() for fault in outcome.faults]
+    print("\n".join(faults[:20]), file=sys.stderr)
+    return 1 if faults or not alive else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
