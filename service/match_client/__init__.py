@@ -10,6 +10,7 @@ from match_client.client import Client
 from match_client.errors import (
     ApiError,
     BadRequestError,
+    ConflictError,
     ForbiddenError,
     ImageUnreadableError,
     MatchClientError,
@@ -31,6 +32,7 @@ __all__ = [
     "BadRequestError",
     "Client",
     "Comparison",
+    "ConflictError",
     "ForbiddenError",
     "Image",
     "ImageUnreadableError",

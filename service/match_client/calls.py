@@ -24,6 +24,15 @@ class SearchOptions(TypedDict, total=False):
     """Also find the image turned, mirrored and inverted (default true)."""
     thorough: bool
     """Also find what it is a larger crop, a slightly turned or a framed copy of (default false)."""
+    min_score: float
+    """Least score, 40 to 100 (default 55)."""
+    limit: int
+    offset: int
+    """Give at most so many, and pass over so many of the best."""
+    filter: dict[str, Json]
+    """Only images whose metadata contains this."""
+    details: bool
+    """Also say how each match is turned (default false)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +117,9 @@ def _sending(
 def _texts(options: Mapping[str, Any]) -> dict[str, str]:
     """Options as form fields; one that is None is left out."""
     return {
-        name: str(value).lower() if isinstance(value, bool) else str(value)
+        name: str(value)
+        if isinstance(value, (int, float)) and value is not True and value is not False
+        else json.dumps(value, allow_nan=False)
         for name, value in options.items()
         if value is not None
     }

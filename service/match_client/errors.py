@@ -53,6 +53,10 @@ class NotThereError(ApiError):
     """404 or 405: this service has no such endpoint (it may be an older version) or no such image."""
 
 
+class ConflictError(ApiError):
+    """409: what is stored already forbids it."""
+
+
 class TooLargeError(ApiError):
     """413: the image is larger than this service accepts."""
 
@@ -75,6 +79,7 @@ _CLASSES: dict[int, type[ApiError]] = {
     403: ForbiddenError,
     404: NotThereError,
     405: NotThereError,
+    409: ConflictError,
     413: TooLargeError,
     415: BadRequestError,
     429: RateLimitedError,

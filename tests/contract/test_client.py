@@ -112,6 +112,13 @@ def test_a_url_is_left_to_the_service(make: Make, server: Script) -> None:
     assert asked.body == b"all_orientations=false&url=https%3A%2F%2Fexample.com%2Fa.jpg%3Fb%3D1%26c"
 
 
+def test_search_options_are_sent_as_the_api_has_them(make: Make, server: Script) -> None:
+    make().search("http://a/b", min_score=60.5, limit=3, offset=0, filter={"a": [1]}, details=True)
+    assert server.asked[0].body == (
+        b"min_score=60.5&limit=3&offset=0&filter=%7B%22a%22%3A+%5B1%5D%7D&details=true&url=http%3A%2F%2Fa%2Fb"
+    )
+
+
 def test_a_compare_mixes_uploads_and_urls(make: Make, server: Script) -> None:
     server.then(ok({"score": 1}))
     make().compare(b"first image", "http://example.com/2.jpg")
@@ -183,6 +190,7 @@ def test_what_is_no_address_is_refused_at_once(url: str) -> None:
         (401, match_client.ForbiddenError),
         (403, match_client.ForbiddenError),
         (404, match_client.NotThereError),
+        (409, match_client.ConflictError),
         (413, match_client.TooLargeError),
         (415, match_client.BadRequestError),
         (500, match_client.ServerFailedError),

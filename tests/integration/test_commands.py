@@ -74,6 +74,14 @@ def test_orientations_are_searched_or_not(run: Run, tmp_path: Path) -> None:
     assert lines(run("search", "mirrored.png", "--json", "--no-all-orientations")) == []
 
 
+def test_a_search_is_bounded_by_score_and_number(run: Run) -> None:
+    for name in ("a", "b", "c"):
+        run("add", "one.jpg", "--filepath", name)
+    assert len(lines(run("search", "one.jpg", "--json", "--limit", "2"))) == 2
+    assert len(lines(run("search", "small.jpg", "--json", "--min-score", "60"))) == 3
+    assert run("search", "one.jpg", "--min-score", "101").code == 2
+
+
 def test_a_compare_prints_the_score(run: Run) -> None:
     assert run("compare", "one.jpg", "one.jpg").out == "100.0\n"
     (answer,) = lines(run("compare", "one.jpg", "-", "--json", data=jpeg(1, 160, 120)))
@@ -141,6 +149,13 @@ def test_the_key_comes_from_a_file_or_the_environment(tmp_path: Path) -> None:
             "Bearer from-file",
             "Bearer from-env",
         ]
+
+
+def test_a_key_is_made(tmp_path: Path) -> None:
+    ran = match_service(tmp_path, "keys", "new", "ann", "--file", "keys")
+    assert (ran.code, ran.out.startswith("key:  match_")) == (0, True), ran
+    assert (tmp_path / "keys").read_text().startswith("ann:read:")
+    assert match_service(tmp_path, "keys", "new", "a b").code == 1
 
 
 def test_a_refusal_shows_the_request_id(tmp_path: Path) -> None:

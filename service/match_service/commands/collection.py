@@ -99,6 +99,8 @@ class _Local:
         chosen = Options(
             all_orientations=options.get("all_orientations", self._settings.all_orientations),
             thorough=options.get("thorough", False),
+            min_score=options.get("min_score"),
+            limit=options.get("limit"),
         )
         found = self._matcher.search(self._bytes(image), chosen)
         return [Match(match.filepath, match.score, match.metadata) for match in found]

@@ -21,8 +21,24 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--thorough", action="store_true", help="also find what it is a crop, slight turn or screenshot of"
     )
+    parser.add_argument("--min-score", type=_score, metavar="N", help="least score, 40 to 100 (default: 55)")
+    parser.add_argument("--limit", type=_limit, metavar="N", help="print the best N only")
     add_json(parser)
     add_service(parser)
+
+
+def _score(text: str) -> float:
+    score = float(text)
+    if not 40 <= score <= 100:
+        raise ValueError(text)
+    return score
+
+
+def _limit(text: str) -> int:
+    limit = int(text)
+    if not 0 <= limit <= 10_000:
+        raise ValueError(text)
+    return limit
 
 
 def run(options: argparse.Namespace) -> int:
@@ -35,6 +51,10 @@ def run(options: argparse.Namespace) -> int:
         asked["all_orientations"] = options.all_orientations
     if options.thorough:
         asked["thorough"] = True
+    if options.min_score is not None:
+        asked["min_score"] = options.min_score
+    if options.limit is not None:
+        asked["limit"] = options.limit
     with opened(options) as images:
         rows = [dataclasses.asdict(match) for match in images.search(image(options.image), **asked)]
     if options.json:
