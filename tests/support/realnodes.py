@@ -93,16 +93,13 @@ class RealWorld(World):
         if name not in self.processes:
             self.processes[name] = Process(self._settings(name))
             self.processes[name].start()
-        elif url := self.processes[name].url:
-            # The readiness port opens once a node is a member.
-            pod["status"]["conditions"][0]["status"] = str(self._is_member(url))
+        else:
+            pod["status"]["conditions"][0]["status"] = str(self._is_open(self._port(f"{name}/readiness")))
 
-    def _is_member(self, url: str) -> bool:
-        with Elasticsearch(url, request_timeout=5, max_retries=0) as client:
-            try:
-                return bool(client.cluster.state(local=True, filter_path="master_node").get("master_node"))
-            except (ApiError, TransportError):
-                return False
+    def _is_open(self, port: int) -> bool:
+        """Whether the readiness port is open, as the kubelet asks."""
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
 
     def _settings(self, name: str) -> dict[str, str]:
         config = self.children["ConfigMap", name.rpartition("-")[0]]["data"][names.CONFIG_KEY]
@@ -117,6 +114,7 @@ class RealWorld(World):
             "discovery.type": "multi-node",
             "discovery.seed_hosts": ",".join(f"127.0.0.1:{self._port(n)}" for n in self._all_pods()),
             "transport.port": str(self._port(name)),
+            "readiness.port": str(self._port(f"{name}/readiness")),
             "path.data": str(data),
         }
         masters = [n for n, s in membership.wanted(self.cluster).items() if s.is_master]

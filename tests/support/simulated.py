@@ -61,7 +61,9 @@ class World:
     def observe(self) -> Observed:
         """What a look sees."""
         children = copy.deepcopy(self.children)
-        return Observed(children, self._elastic() if self._has_quorum() else None)
+        # It is reached through its Service, which leads to ready nodes only.
+        ready = any(pod["status"]["conditions"][0]["status"] == "True" for pod in self._of("Pod"))
+        return Observed(children, self._elastic() if self._has_quorum() and ready else None)
 
     def plan(self) -> steps.Plan:
         """What the operator would do now."""
@@ -159,6 +161,7 @@ class World:
         for item in self._of("StatefulSet"):
             self._make_pods(item)
         self._join()
+        self._answer()
         self._vote()
         if self._has_quorum():
             self._allocate()
@@ -205,10 +208,18 @@ class World:
                 waiting = {"state": {"waiting": {"reason": "ImagePullBackOff"}}}
                 pod["status"]["containerStatuses"] = [waiting]
                 continue
+            if name in self.nodes:
+                continue
             config = sets[name.rpartition("-")[0]]["data"][names.CONFIG_KEY]
             self.nodes[name] = Node(f"id-{name}", "8.19.21", "- master" in config, "- data" in config)
-            ready["status"] = "True"
             return
+
+    def _answer(self) -> None:
+        """Members are ready, but for those whose shutdown is announced: they close their readiness port."""
+        for pod in self._of("Pod"):
+            name = pod["metadata"]["name"]
+            open_ = name in self.nodes and f"id-{name}" not in self.shutdowns
+            pod["status"]["conditions"][0]["status"] = str(open_)
 
     def _leave(self, name: str) -> None:
         self.nodes.pop(name, None)

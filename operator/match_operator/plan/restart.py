@@ -196,7 +196,9 @@ def _prepare(
             return [], steps, waiting
     if not chosen:
         return [], [], ""
-    if elastic.shutdowns is None:
+    # A node whose shutdown is announced is not ready, also when it is back, until the entry is taken away.
+    # Where no other node is left, nobody could be reached who would take it away.
+    if elastic.shutdowns is None or len(chosen) >= len(wanted):
         return _prepare_by_settings(elastic, chosen)
     known = {entry.node_id: entry for entry in elastic.shutdowns}
     ready, steps, waiting = [], list[Step](), ""
@@ -234,10 +236,15 @@ def _taken_back(cluster: MatchCluster, seen: Observed, elastic: Elastic, chosen:
     def under_way(name: str) -> bool:
         return name in chosen or (name in wanted and not seen.works(name))
 
+    def away(name: str) -> bool:
+        pod = seen.pod(name)
+        return pod is None or observed.is_terminating(pod) or name not in elastic.nodes
+
     for entry in elastic.shutdowns or ():
         if entry.reason.startswith(REASON):
             name = entry.reason.removeprefix(REASON)
-            if not under_way(name):
+            # Not before it is ready: while its entry stands, Elasticsearch keeps its readiness port closed.
+            if name not in chosen and not (name in wanted and away(name)):
                 yield DropShutdown(name, entry.node_id)
     marked = [name for name in elastic.settings.get(MARK, "").split(",") if name]
     # A node with a problem of its own may be long in coming: its shards' copies must not wait for it.

@@ -252,11 +252,23 @@ def test_with_the_shutdown_api_a_node_goes_when_elasticsearch_lets_it(entries, s
     assert made.waiting_for == waiting
 
 
+def test_the_only_node_is_never_announced_since_it_would_stay_unready_and_out_of_reach():
+    one = of(node_sets(("a", {"count": 1})))
+    made = make(one, with_elastic(one, outdated(one), shutdowns=()))
+    assert [type(s) for s in made.steps] == [ChangeSettings, Flush, ReplacePod]
+
+
 def test_what_was_told_stands_while_the_node_is_away():
     seen = outdated(of(), photos_es_default_2=BROKEN)
     seen.children["Pod", LAST]["metadata"]["deletionTimestamp"] = "now"
     for changes in ({"shutdowns": (entry(LAST),)}, {"settings": HELD}):
         assert make(of(), with_elastic(of(), seen, nodes=without(of(), LAST), **changes)).steps == ()
+
+
+def test_a_shutdown_is_ended_before_its_node_is_ready_since_elasticsearch_keeps_it_unready_until_then():
+    seen = updated(outdated(of(), photos_es_default_2=BROKEN), *world.members(of()))
+    made = make(of(), with_elastic(of(), seen, shutdowns=(entry(LAST),)))
+    assert made.steps == (DropShutdown(LAST, f"id-{LAST}"),)
 
 
 @pytest.mark.parametrize("health", ["green", "yellow"])
