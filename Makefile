@@ -29,6 +29,8 @@ contract: venv ## schema, chart, documents, wire examples, both stores
 	@$(PYTEST) tests/contract $(ARGS)
 integration: venv ## against a real API server and a real Elasticsearch
 	@$(PYTEST) tests/integration $(ARGS)
+browser: venv ## the web page, in a real Chromium
+	@$(PYTEST) tests/browser $(ARGS)
 e2e: venv ## the user stories, on real pods
 	@$(PYTEST) tests/e2e $(ARGS)
 reliability: venv ## changes, kills and crashes without number under a writer: half an hour

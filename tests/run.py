@@ -74,7 +74,7 @@ def stages(what: str) -> tuple[Stage, ...]:
         return CHECK
     if what == "bench":
         return bench_stages()
-    beside = (pytest_stage("contract", beside=True), pytest_stage("integration", beside=True))
+    beside = (pytest_stage(name, beside=True) for name in ("contract", "integration", "browser"))
     return (*CHECK, CLUSTER, *beside, pytest_stage("e2e"))
 
 
