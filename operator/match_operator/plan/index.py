@@ -58,7 +58,7 @@ def steps(
 
 
 def _replicas(cluster: MatchCluster, elastic: Elastic, now: int) -> int:
-    """Copies to ask for: more only when there are nodes for them, else health stays yellow and nothing moves."""
+    """Copies to ask for: more only when there are nodes for them, else health stays yellow for ever."""
     stay = membership.wanted(cluster)
     room = sum(node.is_data for name, node in elastic.nodes.items() if name in stay) - 1
     return (

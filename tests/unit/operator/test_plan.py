@@ -173,7 +173,7 @@ def test_a_changed_replica_count_reaches_template_and_index():
 
 
 def test_more_copies_are_asked_for_only_once_there_are_nodes_for_them():
-    """A node that is yet to be restarted into the role data waits for green, which it would itself prevent."""
+    """A node that is yet to be restarted into the role data waits for green, which it would prevent."""
     after = of({"index": {"replicas": 2}})
     members = world.members(of())
     members["photos-es-default-2"] = replace(members["photos-es-default-2"], is_data=False)
