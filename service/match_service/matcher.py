@@ -151,8 +151,8 @@ class Matcher:
         """Stored images similar to ``image``, best first.
 
         With ``thorough`` also those of which it seems to be a larger crop, a slightly turned or a framed
-        copy, as view ``GUESSED``. What is found without is found as well, with at least the same score, but for
-        scores up to 55.5 that nothing else confirms.
+        copy, as view ``GUESSED``. What is found without is found as well, with at least the same score, but
+        for scores up to 55.5 that nothing else confirms.
         """
         with _decoding():
             signature = self._decoder.signature(image)

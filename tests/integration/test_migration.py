@@ -1,5 +1,8 @@
 """Moving a collection between two indices of a real Elasticsearch while it is written to and searched."""
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -166,3 +169,17 @@ def test_a_fence_left_by_a_dead_mover_is_lifted_and_the_move_ends(
 
     assert found(store, 6_000) == ["image-waiting"]
     assert store.count() == IMAGES + 1
+
+
+def test_the_command_of_the_job_moves_a_collection_and_repeated_finds_it_moved(
+    client: Elasticsearch, url: str, alias: str, store: ElasticStore
+) -> None:
+    indices(client, alias)
+    one, two = match_index.backing_index(alias), match_index.backing_index(alias, 2)
+    command = [sys.executable, "-m", "match_service", "migrate", "--from", one, "--to", two]
+    env = os.environ | {"ELASTICSEARCH_URL": url, "ELASTICSEARCH_INDEX": alias}
+    for _ in range(2):
+        ended = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
+        assert (ended.returncode, ended.stdout) == (0, f"All images are in {two}.\n"), ended.stderr
+    assert behind(client, alias) == [two]
+    assert store.count() == IMAGES

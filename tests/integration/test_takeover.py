@@ -161,12 +161,12 @@ class Stopping:
     def __init__(self, store: Store, batches: int) -> None:
         self.store, self.left, self.records = store, batches, 0
 
-    def add_many(self, records: list[Any]) -> None:
+    def add_many(self, records: list[Any]) -> dict[str, str]:
         if not self.left:
             raise OSError("The disk is full.")
         self.left -= 1
         self.records += len(records)
-        self.store.add_many(records)
+        return self.store.add_many(records)
 
 
 Opened = Callable[[], takeover.Index]
@@ -246,7 +246,7 @@ def test_a_source_that_dies_stops_the_run_with_a_sentence(
     out = io.StringIO()
 
     class Closing(Stopping):
-        def add_many(self, records: list[Any]) -> None:
+        def add_many(self, records: list[Any]) -> dict[str, str]:
             super().add_many(records)
             if self.records >= 200:
                 gateway.close()

@@ -10,7 +10,7 @@ Allocation is excluded by settings and not by the shutdown API's type ``remove``
 settings, and what is left on a node is asked of the shards themselves.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Final
 
 from match_operator import names, observed
@@ -179,12 +179,15 @@ def _admitted(cluster: MatchCluster, seen: Observed, elastic: Elastic) -> Iterat
         yield AdmitVoters(elastic.excluded_voters)
 
 
-def gives_up_vote(elastic: Elastic, name: str) -> tuple[list[Step], str]:
+def gives_up_vote(elastic: Elastic, name: str, going: Collection[str]) -> tuple[list[Step], str]:
     """Steps, and what they wait for, until nobody misses the vote of a master; neither when that is so."""
     node = elastic.nodes.get(name)
     if node is None or not node.is_master:
         return [], ""
     if name not in elastic.excluded_voters:
+        if elastic.excluded_voters and not set(elastic.excluded_voters) & set(going):
+            # Asked of one whose turn it was before the spec changed.
+            return [AdmitVoters(elastic.excluded_voters)], f"{name} to give up its vote"
         if elastic.excluded_voters:
             return [], f"{elastic.excluded_voters[0]} to be gone before {name} gives up its vote"
         if reason := membership.missed_vote(elastic, name):
@@ -209,7 +212,7 @@ def _removals(
         if is_master and masters_going:
             waits.append(f"a master node to be gone before {name} goes")
             continue
-        before, reason = _before_removal(cluster, elastic, name)
+        before, reason = _before_removal(cluster, elastic, name, _stopping(seen, leaving))
         steps += before
         if reason:
             waits.append(reason)
@@ -253,7 +256,9 @@ def _stopping(seen: Observed, leaving: list[str]) -> list[str]:
     return [name for name in leaving if stops(name)]
 
 
-def _before_removal(cluster: MatchCluster, elastic: Elastic, name: str) -> tuple[list[Step], str]:
+def _before_removal(
+    cluster: MatchCluster, elastic: Elastic, name: str, going: Collection[str]
+) -> tuple[list[Step], str]:
     """What must happen before a leaving node's pod may go."""
     if name not in elastic.nodes:
         # What only its disk may hold would be lost to the cluster, though the volume is kept.
@@ -264,7 +269,7 @@ def _before_removal(cluster: MatchCluster, elastic: Elastic, name: str) -> tuple
         return [], f"shards to be kept off {name}"
     if left_on(cluster, elastic, [name]):
         return [], f"shards to leave {name}"
-    return gives_up_vote(elastic, name)
+    return gives_up_vote(elastic, name, going)
 
 
 def _policy(cluster: MatchCluster, item: Json) -> str:

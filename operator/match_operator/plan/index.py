@@ -9,6 +9,7 @@ from match_operator.api import MatchCluster
 from match_operator.desired.migration import Move
 from match_operator.merge import drift
 from match_operator.observed import Elastic, Observed
+from match_operator.plan import membership
 from match_operator.plan.steps import (
     AbandonIndex,
     AllowWrites,
@@ -81,8 +82,9 @@ def _settings(cluster: MatchCluster, elastic: Elastic, *, hold_replicas: bool) -
     for name, live in elastic.indices.items():
         settings = live["settings"]["index"]
         wanted = {"refresh_interval": cluster.index.refresh_interval}
-        if not hold_replicas or cluster.index_replicas > int(settings["number_of_replicas"]):
-            wanted = {"number_of_replicas": str(cluster.index_replicas)} | wanted
+        replicas = _replicas(cluster, elastic, int(settings["number_of_replicas"]))
+        if not hold_replicas or replicas > int(settings["number_of_replicas"]):
+            wanted = {"number_of_replicas": str(replicas)} | wanted
         changed = {k: v for k, v in wanted.items() if settings.get(k) != v}
         if changed:
             yield UpdateIndex(name, changed)
@@ -125,3 +127,14 @@ def _shards(index: Json) -> int:
 
 def _may_become(spare: Json | None, cluster: MatchCluster) -> bool:
     return spare is None or _shards(spare) == cluster.index.shards
+
+
+def _replicas(cluster: MatchCluster, elastic: Elastic, now: int) -> int:
+    """Copies to ask for: more only when there are nodes for them, else health stays yellow for ever."""
+    stay = membership.wanted(cluster)
+    room = sum(node.is_data for name, node in elastic.nodes.items() if name in stay) - 1
+    return (
+        max(now, min(cluster.index_replicas, room))
+        if cluster.index_replicas > now
+        else cluster.index_replicas
+    )

@@ -191,7 +191,7 @@ def _prepare(
     """Pods that may go now, what Elasticsearch must hear before, and what that waits for."""
     demoted = [pod for pod in chosen if not wanted[_name(pod)].is_master]
     for pod in demoted:
-        steps, waiting = drain.gives_up_vote(elastic, _name(pod))
+        steps, waiting = drain.gives_up_vote(elastic, _name(pod), elastic.excluded_voters)
         if waiting:
             return [], steps, waiting
     if not chosen:

@@ -53,7 +53,8 @@ class ElasticIndices:
         old = [name for name in held if name.startswith(self._badges)]
         self._swap([self._take(name) for name in old] + [self._point(writable=True)])
         if old:
-            # A request to lift the block that it has sent must not arrive when our own block stands.
+            # What it has sent before it knew of us must not arrive when we rely on our own block, or after
+            # the switch.
             time.sleep(GRACE_SECONDS)
         self._block(on=False)
 
@@ -96,6 +97,7 @@ class ElasticIndices:
 
     def put(self, changes: Iterable[Change]) -> None:
         """With the source's numbers as versions, so that an older change never replaces a newer one."""
+        self._check()
         page = list(changes)
         packed = b"".join(base64.b64decode(change.document["signature"]) for change in page)
         halves = np.frombuffer(packed, np.uint8).reshape(-1, scan.HALF_BYTES)
@@ -142,6 +144,7 @@ class ElasticIndices:
 
     def remove(self, surplus: Iterable[Surplus]) -> None:
         """Each only if nothing has been written over it."""
+        self._check()
         operations = [
             {"delete": {"_id": each.id, "if_seq_no": each.seq_no, "if_primary_term": each.primary_term}}
             for each in surplus
@@ -192,6 +195,12 @@ class ElasticIndices:
         if self._badge is None:
             raise GaveUpError("Another move of the collection has taken over.")
         return self._badge
+
+    def _check(self) -> None:
+        """Fail if another mover has taken over: what we still send arrives before it relies on anything."""
+        held = self._client.indices.get_alias(index=self._target)[self._target]["aliases"]
+        if self._mine() not in held:
+            raise GaveUpError("Another move of the collection has taken over.")
 
     def _take(self, badge: str) -> Action:
         return {"remove": {"index": self._target, "alias": badge, "must_exist": True}}

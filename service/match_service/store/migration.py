@@ -55,7 +55,7 @@ class Indices(Protocol):
         """Whether the alias is on the target already."""
 
     def take_over(self) -> None:
-        """Become the one mover that may fence and switch, whoever was it before, and lift its fence."""
+        """Become the one mover, and lift the fence of who was it before; nothing it sent is under way then."""
 
     def saved(self) -> list[int]:
         """Per source shard the change up to which everything was copied; -1 for none."""
@@ -70,7 +70,7 @@ class Indices(Protocol):
         """Documents as they are, in order of their last change n, where ``after`` < n <= ``until``."""
 
     def put(self, changes: Iterable[Change]) -> None:
-        """Write into the target where it holds nothing newer of the document."""
+        """Write into the target where it holds nothing newer of the document. Fails once taken over."""
 
     def show(self) -> None:
         """Make all that was put or removed visible in every copy of the target."""
@@ -85,7 +85,7 @@ class Indices(Protocol):
         """Documents that the target has and, asked afterwards, the source has not."""
 
     def remove(self, surplus: Iterable[Surplus]) -> None:
-        """Delete from the target those that are still as they were found."""
+        """Delete from the target those that are still as they were found. Fails once taken over."""
 
     def fence(self) -> None:
         """From the return on no write reaches the source; writers wait. Fails if another has taken over."""

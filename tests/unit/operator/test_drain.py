@@ -136,6 +136,11 @@ def test_a_master_gives_up_its_vote_before_it_goes():
     assert removed(make(TWO, given_up)) == [("photos-es-a", 2)]
 
 
+def test_a_vote_taken_before_the_spec_changed_is_given_back_to_one_whose_turn_it_is_not():
+    seen = emptied(THREE, [LAST, "photos-es-a-1"], excluded_voters=("photos-es-a-1",))
+    assert AdmitVoters(("photos-es-a-1",)) in make(ONE, seen).steps
+
+
 def test_no_vote_is_taken_that_the_others_need():
     members = world.members(THREE)
     del members["photos-es-a-0"]

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 import match_index
@@ -168,6 +170,15 @@ def test_a_changed_replica_count_reaches_template_and_index():
     steps = make(after, world.seen(of())).steps
     assert steps[0].body["template"]["settings"]["index"]["number_of_replicas"] == "2"
     assert steps[1:] == (UpdateIndex("images-000001", {"number_of_replicas": "2"}),)
+
+
+def test_more_copies_are_asked_for_only_once_there_are_nodes_for_them():
+    """A node that is yet to be restarted into the role data waits for green, which it would prevent."""
+    after = of({"index": {"replicas": 2}})
+    members = world.members(of())
+    members["photos-es-default-2"] = replace(members["photos-es-default-2"], is_data=False)
+    made = make(after, world.seen(of(), elastic=world.elastic(of(), nodes=members)))
+    assert not [s for s in made.steps if isinstance(s, UpdateIndex)]
 
 
 def test_an_index_somebody_else_made_is_never_taken():

@@ -5,6 +5,7 @@ when another starts, also while the first is still alive. Movers run as threads 
 request until the machine lets them go, so that a failure is repeated exactly.
 """
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -41,6 +42,8 @@ class Cluster:
     badge: object | None = None
     saved: list[int] = field(default_factory=lambda: [-1] * SHARDS)
     acknowledged: dict[str, int] = field(default_factory=dict)
+    sending: set[int] = field(default_factory=set)
+    """Movers that have looked for their badge, and whose request has not arrived yet."""
 
     @staticmethod
     def shard(key: str) -> int:
@@ -86,6 +89,19 @@ class ModelIndices:
             raise GaveUpError("taken over")
         self.badge = self.cluster.badge = object()
 
+    @contextlib.contextmanager
+    def _sent(self) -> Iterator[None]:
+        """A request of which the mover knows, when it sends it, that nobody has taken over."""
+        self.arrive()
+        if self.badge is None or self.cluster.badge is not self.badge:
+            raise GaveUpError("taken over")
+        self.cluster.sending.add(id(self))
+        try:
+            self.arrive()
+            yield
+        finally:
+            self.cluster.sending.discard(id(self))
+
     def switched(self) -> bool:
         self.arrive()
         return self.cluster.alias == "target"
@@ -96,6 +112,8 @@ class ModelIndices:
             raise GaveUpError("taken over")
         self.badge = self.cluster.badge = object()
         self.cluster.writable = True
+        while self.cluster.sending:
+            self.arrive()
         self.cluster.blocked = False
 
     def saved(self) -> list[int]:
@@ -121,10 +139,10 @@ class ModelIndices:
             yield [Change(key, seq_no, {"value": value})]
 
     def put(self, changes: Iterable[Change]) -> None:
-        self.arrive()
-        for each in changes:
-            if each.seq_no + 1 >= self.cluster.target.get(each.id, (0, 0, None))[0]:
-                self.cluster.keep(each.id, each.seq_no + 1, each.document["value"])
+        with self._sent():
+            for each in changes:
+                if each.seq_no + 1 >= self.cluster.target.get(each.id, (0, 0, None))[0]:
+                    self.cluster.keep(each.id, each.seq_no + 1, each.document["value"])
 
     def show(self) -> None:
         self.arrive()
@@ -154,11 +172,11 @@ class ModelIndices:
         return [Surplus(key, seq_no, 1) for key, seq_no in copies.items() if key not in kept]
 
     def remove(self, surplus: Iterable[Surplus]) -> None:
-        self.arrive()
-        for each in surplus:
-            version, seq_no, value = self.cluster.target[each.id]
-            if seq_no == each.seq_no and value is not None:
-                self.cluster.keep(each.id, version + 1, None)
+        with self._sent():
+            for each in surplus:
+                version, seq_no, value = self.cluster.target[each.id]
+                if seq_no == each.seq_no and value is not None:
+                    self.cluster.keep(each.id, version + 1, None)
 
     def fence(self) -> None:
         self.arrive()
