@@ -55,7 +55,7 @@ class Indices(Protocol):
         """Whether the alias is on the target already."""
 
     def take_over(self) -> None:
-        """Become the one mover, and lift the fence of who was it before; nothing it sent is under way then."""
+        """Become the one mover and lift the fence of who was it before, nothing of whom is under way then."""
 
     def saved(self) -> list[int]:
         """Per source shard the change up to which everything was copied; -1 for none."""
