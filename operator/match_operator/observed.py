@@ -94,6 +94,8 @@ class Elastic:
     """Names of the nodes that were asked to give up their vote."""
     shutdowns: tuple[Shutdown, ...] | None = None
     """Entries of the node shutdown API; None where the server does not offer it."""
+    unassigned: str = ""
+    """Why a shard copy that is nowhere goes nowhere, in Elasticsearch's words."""
     stuck: str = ""
     """Why a shard that should leave a node cannot, in Elasticsearch's words."""
 

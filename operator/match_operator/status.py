@@ -178,7 +178,8 @@ def _elasticsearch(cluster: MatchCluster, seen: Observed) -> Part:
     if seen.elastic is None:
         return Part(False, False, "Unreachable", f"{summary}: {seen.silence}")
     if health != "green":
-        return Part(serving, False, "HealthNotGreen", summary)
+        why = f"; {seen.elastic.unassigned}" if seen.elastic.unassigned else ""
+        return Part(serving, False, "HealthNotGreen", summary + why)
     return Part(True, True, "Healthy", summary)
 
 

@@ -36,6 +36,13 @@ def test_shards_are_seen_where_they_are(client):
     assert copies == {(True, True, NODE), (False, False, "")}
 
 
+def test_why_a_copy_has_no_node_is_told_in_elasticsearchs_words(client):
+    client.create_index("operator-why-000001", {"settings": {"number_of_replicas": 1}})
+    assert f"node {NODE} does not take it: a copy of this shard is already allocated to this node" in (
+        client.observe("operator-none").unassigned
+    )
+
+
 def test_settings_of_the_cluster_come_and_go_together_with_their_mark(client):
     told = {
         "cluster.routing.allocation.enable": "primaries",

@@ -62,6 +62,7 @@ class ElasticClient:
             voters=frozenset(votes.get("last_committed_config", [])),
             excluded_voters=tuple(v["node_name"] for v in votes.get("voting_config_exclusions", [])),
             shutdowns=self._shutdowns(),
+            unassigned=self._unassigned(shards) if not health["initializing_shards"] else "",
             stuck=self._stuck(settings["persistent"], shards) if not health["relocating_shards"] else "",
         )
 
@@ -215,6 +216,19 @@ class ElasticClient:
             )
             for entry in found
         )
+
+    def _unassigned(self, shards: tuple[Shard, ...]) -> str:
+        """Why the first copy that has no node gets none."""
+        for shard in shards:
+            if not shard.node:
+                try:
+                    answer = self._client.cluster.allocation_explain(
+                        index=shard.index, shard=shard.number, primary=shard.primary
+                    )
+                except ApiError:  # it has been given a node meanwhile
+                    return ""
+                return _decisions(answer.body)
+        return ""
 
     def _stuck(self, settings: Mapping[str, str], shards: tuple[Shard, ...]) -> str:
         """Why the first shard on a node that is excluded from allocation stays there."""

@@ -94,7 +94,7 @@ class Rows(NamedTuple):
     squares: NDArray[np.int16]
     """(n,)"""
     sketches: Sketches
-    """(48, n)"""
+    """(64, n)"""
 
     @classmethod
     def of(cls, halves: Halves) -> "Rows":

@@ -1,6 +1,6 @@
 """A few numbers about each signature that show most of them to be too far without looking at the signature.
 
-Neighbouring differences of a picture go together, so 47 coordinates hold two thirds of a signature's length.
+Neighbouring differences of a picture go together, so 63 coordinates hold four fifths of a signature's length.
 Of a dot product they give their share exactly, and the share of all else is at most the product of the two
 lengths left out (Cauchy and Schwarz). Where even that is too little the row cannot be a hit, so nothing is
 ever missed; of what passes the true distance is taken. The coordinates of many rows times those of many
@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from match_service.engine.layout import HALF, NEIGHBOUR, POINT
 
-SKETCH_BYTES: Final = 48
-"""Bytes of a sketch: 47 coordinates of the signature brought to length 1, and the length they leave out."""
+SKETCH_BYTES: Final = 64
+"""Bytes of a sketch: 63 coordinates of the signature brought to length 1, and the length they leave out."""
 
 _UNIT: Final = 127
 _ROUNDING: Final = (SKETCH_BYTES - 1) ** 0.5 / (2 * _UNIT)
-"""Most that rounding to whole steps can move the 47 coordinates."""
+"""Most that rounding to whole steps can move the 63 coordinates."""
 _FLOAT_ERROR: Final = 1e-4
-"""Far more than what sums of 48 products in single precision are off by."""
+"""Far more than what sums of 64 products in single precision are off by."""
 _CHUNK: Final = 8192
 """Rows in one pass, which with the products takes about the second-level cache."""
 
@@ -30,7 +30,7 @@ Pairs = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
 def _basis() -> NDArray[np.float32]:
-    """The 47 directions, (272, 47), in which signatures differ most, if brightness wanders as in photographs.
+    """The 63 directions, (272, 63), in which signatures differ most, if brightness wanders as in photographs.
 
     Mean squared differences of brightness there grow as a power of the distance, about the 0.8th, which gives
     the correlation of any two of the 272 differences; that of their signs is the arcsine of it (Gauss). Rows
@@ -52,7 +52,7 @@ _BASIS: Final = _basis()
 
 
 def sketches(halves: NDArray[np.int8]) -> Sketches:
-    """Sketches (48, n) of signatures given by their determining values (n, 272)."""
+    """Sketches (64, n) of signatures given by their determining values (n, 272)."""
     found = np.empty((SKETCH_BYTES, len(halves)), dtype=np.int8)
     for start in range(0, len(halves), _CHUNK):
         coordinates, rest = _coordinates(halves[start : start + _CHUNK])
@@ -63,7 +63,7 @@ def sketches(halves: NDArray[np.int8]) -> Sketches:
 
 
 def _coordinates(halves: NDArray[np.int8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Coordinates (n, 47) of the signatures brought to length 1, and the lengths left out (n,)."""
+    """Coordinates (n, 63) of the signatures brought to length 1, and the lengths left out (n,)."""
     rows = halves.astype(np.float32)
     lengths = np.sqrt(np.maximum(np.einsum("ij,ij->i", rows, rows), 1))
     coordinates: NDArray[np.float32] = (rows @ _BASIS) / lengths[:, None]
@@ -87,7 +87,7 @@ class Sieve:
 
     def pairs(self, sketches: Sketches) -> Pairs:
         """Rows and views, by number, both (m,), of which the distance of the row to the view or to its
-        negative may be within the cutoff; ``sketches`` (48, n)."""
+        negative may be within the cutoff; ``sketches`` (64, n)."""
         count, views = sketches.shape[1], len(self._weights)
         size = min(_CHUNK, max(512, 16 * _CHUNK // views), max(count, 1))
         wide = np.empty((SKETCH_BYTES, size), dtype=np.float32)

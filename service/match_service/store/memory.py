@@ -20,7 +20,7 @@ Sequences = NDArray[np.int64]
 
 
 class _Block:
-    """Up to 65,536 rows: 170 bytes of signature, 8 of sequence, 1 of life each."""
+    """Up to 65,536 rows: 186 bytes of signature, 8 of sequence, 1 of life each."""
 
     def __init__(self, rows: int = BLOCK_ROWS) -> None:
         self.rows = scan.Rows.within(bytearray(scan.ROW_BYTES * rows), 0, rows)

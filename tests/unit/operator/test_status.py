@@ -175,3 +175,12 @@ def test_a_count_alone_is_written_only_when_due():
     assert not status.differs(counted, before, count_is_due=False)
     assert status.differs(counted, before, count_is_due=True)
     assert not status.differs(before, before, count_is_due=True)
+
+
+def test_a_health_that_is_not_green_says_why():
+    seen = world.seen(
+        of(), elastic=world.elastic(of(), health="yellow", unassigned="node a does not take it: disk full")
+    )
+    told = make(of(), seen)
+    message = next(c["message"] for c in told["conditions"] if c["type"] == "ElasticsearchReady")
+    assert message.endswith("its health is yellow; node a does not take it: disk full")
