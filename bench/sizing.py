@@ -2,8 +2,8 @@
 
 `python bench/sizing.py --store elasticsearch --images 10000 100000 1000000` (or `embedded`) fills a store of
 its own with windows of the photographs of photos.py, measures each size, fits lines to all sizes but the
-largest, and compares the largest with them. The coefficients of operator/match_operator/size.py, by which
-`matchctl size` calculates, come from here. Elasticsearch has one shard and no replica on this machine.
+largest, and compares the largest with them. docs/sizing.md says which coefficients of `matchctl size` were
+measured where. Elasticsearch has one shard and no replica on this machine.
 """
 
 import argparse

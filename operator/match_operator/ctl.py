@@ -61,7 +61,6 @@ def _size(options: argparse.Namespace) -> None:
             options.replicas,
             options.searches_per_second,
             options.adds_per_second,
-            options.fast,
         )
         found = size.size(load)
     except size.TooLargeError as error:
@@ -146,7 +145,6 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_argument("--replicas", type=int, choices=range(11), default=1, metavar="N", help="default: 1")
     plan.add_argument("--searches-per-second", type=size.rate, default=1.0, metavar="N", help="default: 1")
     plan.add_argument("--adds-per-second", type=size.rate, default=0.0, metavar="N", help="default: 0")
-    plan.add_argument("--fast", action="store_true", help="the API's image has the extra `fast`")
     plan.add_argument("--name", default="photos", help="name of the MatchCluster; default: photos")
     plan.add_argument("-o", "--output", choices=("words", "yaml"), default="words")
     return parser

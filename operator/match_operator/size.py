@@ -1,12 +1,12 @@
 """How large a MatchCluster has to be for so many images, calculated from what was measured. Pure.
 
-docs/sizing.md says how the coefficients were measured (bench/sizing.py) and how far the lines through small
-collections missed a large one. What is not measured but a rule of thumb says so here.
+docs/sizing.md says where each coefficient was measured and how far a line through small collections missed a
+large one. What is not measured but a rule of thumb says so here.
 """
 
 import math
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from match_operator import names
@@ -18,12 +18,12 @@ GIB: Final = 2**30
 MILLION: Final = 1e6
 
 # Measured: see docs/sizing.md.
-DISK_BYTES: Final = 900
+DISK_BYTES: Final = 600
 """Of an image in a primary shard."""
-MIRROR_BYTES: Final = 154
+MIRROR_BYTES: Final = 210
 """Of an image in the mirror, once in each API pod."""
-SCAN_MS: Final = {False: 312.0, True: 63.0}
-"""CPU time of a search per million images in 16 orientations; True: compiled, with the extra `fast`."""
+SCAN_MS: Final = 54.0
+"""CPU time of a search per million images in 16 orientations."""
 REQUEST_MS: Final = 10.0
 """Of a search beside the scan: Elasticsearch's answer and Python."""
 DECODE_MS: Final = 5.0
@@ -57,8 +57,6 @@ POD_CORES: Final = 16
 MOST_NODE_MEMORY: Final = 64 * GIB
 MOST_NODE_DISK: Final = 2048 * GIB
 MAX_HEAP: Final = 31 * GIB
-SLOW_MS: Final = 500
-"""Beyond which a plan says what would be faster."""
 MAX_SHARDS, MAX_NODES, MAX_PODS = 64, 100, 1000
 
 
@@ -74,8 +72,6 @@ class Load:
     replicas: int = 1
     searches_per_second: float = 1.0
     adds_per_second: float = 0.0
-    compiled: bool = False
-    """Whether the API's image has the extra `fast`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +148,7 @@ def _mirror(load: Load) -> int:
 
 
 def _scan_ms(load: Load) -> float:
-    return SCAN_MS[load.compiled] * load.images / MILLION
+    return SCAN_MS * load.images / MILLION
 
 
 def _nodes(load: Load, index: int, *, by_words: bool) -> tuple[int, int]:
@@ -228,10 +224,7 @@ def _search_words(load: Load, found: Size) -> str:
             "search exactly"
         )
     said = f"- searches are exact, by a copy of the signatures of {_text(found.mirror)} in each API pod"
-    said += f"; one takes {_duration(found.search_ms)}"
-    if found.search_ms > SLOW_MS and not load.compiled:
-        said += f", with the extra `fast` {_duration(size(replace(load, compiled=True)).search_ms)}"
-    return said
+    return f"{said}; one takes {_duration(found.search_ms)}"
 
 
 def _text(amount: float) -> str:
