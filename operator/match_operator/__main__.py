@@ -20,6 +20,8 @@ from match_operator.errors import OperatorError
 from match_operator.reconcile import Reconciler
 from match_operator.workqueue import WorkQueue
 
+LOG = logging.getLogger(__name__)
+
 
 def main() -> None:
     """Entry point of the operator's image."""
@@ -32,12 +34,23 @@ def main() -> None:
     asyncio.run(_run(settings, api_client))
 
 
+def _check(kube: Kube, namespaces: tuple[str, ...]) -> None:
+    """Leave where nothing can be looked after; one namespace that is gone must not stop the others' care."""
+    refused: list[str] = []
+    for namespace in namespaces:
+        try:
+            kube.clusters(namespace)
+        except OperatorError as error:
+            refused.append(f"MatchClusters cannot be listed: {error}")
+    if len(refused) == len(namespaces):
+        sys.exit(f"match-operator: {refused[0]}")
+    for sentence in refused:
+        LOG.warning("%s", sentence)
+
+
 async def _run(settings: Config, api_client: Any) -> None:
     kube = Kube(api_client)
-    try:
-        kube.clusters(settings.watch_namespaces)
-    except OperatorError as error:
-        sys.exit(f"match-operator: MatchClusters cannot be listed: {error}")
+    _check(kube, settings.watch_namespaces or ("",))
     queue = WorkQueue(Reconciler(settings, kube), settings.workers)
     loop = asyncio.get_running_loop()
     started: list[bool] = []

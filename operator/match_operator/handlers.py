@@ -99,9 +99,10 @@ def _expiring(found: kopf.ConnectionInfo, expiration: datetime.datetime) -> kopf
 async def _resync(queue: WorkQueue, kube: Kube, config: Config) -> None:
     """Queue every MatchCluster now and then, so that a lost event or a dead watch costs time, not truth."""
     while True:
-        try:
-            for item in await asyncio.to_thread(kube.clusters, config.watch_namespaces):
-                queue.add((item["metadata"]["namespace"], item["metadata"]["name"]))
-        except OperatorError as error:
-            LOG.warning("cannot list MatchClusters: %s", error)
+        for namespace in config.watch_namespaces or ("",):
+            try:
+                for item in await asyncio.to_thread(kube.clusters, namespace):
+                    queue.add((item["metadata"]["namespace"], item["metadata"]["name"]))
+            except OperatorError as error:
+                LOG.warning("cannot list MatchClusters: %s", error)
         await asyncio.sleep(config.resync_seconds * 5)

@@ -43,10 +43,10 @@ class Kube:
         self._dynamic: Any = DynamicClient(client, discoverer=lambda *_: None)  # type: ignore[no-untyped-call]
         self._component = component
 
-    def clusters(self, namespaces: tuple[str, ...]) -> list[Json]:
-        """Every MatchCluster, or those of some namespaces."""
-        paths = [_path(names.KIND, namespace) for namespace in namespaces or ("",)]
-        return [item for path in paths for item in self._request("get", path)["items"]]
+    def clusters(self, namespace: str) -> list[Json]:
+        """The MatchClusters of a namespace; of all for an empty one."""
+        items: list[Json] = self._request("get", _path(names.KIND, namespace))["items"]
+        return items
 
     def cluster(self, namespace: str, name: str) -> Json | None:
         """One MatchCluster, or None when it is gone."""
