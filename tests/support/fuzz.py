@@ -96,6 +96,14 @@ def _fill(service: Server, stored: int) -> None:
     assert answer.result[0]["imported"] == stored
 
 
+def _add(service: Server, stored: int) -> None:
+    """The same names with whole images, of which thumbnails can be made."""
+    image = jpeg(1)
+    for number in range(stored):
+        answer = service.form("POST", "/add", {"filepath": _name(number)}, {"image": image})
+        assert answer.status == 200
+
+
 def fuzz(service: Server, requests: int, stored: int) -> dict[str, Outcome]:
     """About ``requests`` requests to ``service``, spread over all operations; outcomes by operation."""
     schema = schemathesis.openapi.from_path(str(DOCUMENT))
@@ -103,7 +111,7 @@ def fuzz(service: Server, requests: int, stored: int) -> dict[str, Outcome]:
     table: dict[str, Outcome] = {}
     for operation in operations:
         outcome = table[f"{operation.method.upper()} {operation.path}"] = Outcome()
-        _fill(service, stored)
+        (_add if operation.path == "/thumbnail" else _fill)(service, stored)
         for mode, weight in WEIGHTS.items():
             each = max(1, round(requests / len(operations) * weight))
             with contextlib.suppress(hypothesis.errors.Unsatisfiable):
