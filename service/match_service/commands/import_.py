@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,6 +67,14 @@ def _positive(text: str) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Import; the exit code says whether all is in the store."""
+    try:
+        return _run(options)
+    except KeyboardInterrupt:
+        print("match-service: interrupted; run the same command again to resume.", file=sys.stderr)
+        return 130
+
+
+def _run(options: argparse.Namespace) -> int:
     if (options.source is None) == (options.from_elasticsearch is None):
         raise WrongUseError("import needs either a SOURCE or --from-elasticsearch.")
     if options.from_elasticsearch is not None:
