@@ -74,8 +74,9 @@ def stages(what: str) -> tuple[Stage, ...]:
         return CHECK
     if what == "bench":
         return bench_stages()
-    beside = (pytest_stage(name, beside=True) for name in ("contract", "integration", "browser"))
-    return (*CHECK, CLUSTER, *beside, pytest_stage("e2e"))
+    beside = (pytest_stage(name, beside=True) for name in ("contract", "browser"))
+    # Not beside the stories: the integration tests take a node of the local cluster away.
+    return (*CHECK, CLUSTER, *beside, pytest_stage("e2e"), pytest_stage("integration"))
 
 
 def counts(report: Path) -> dict[str, int]:
