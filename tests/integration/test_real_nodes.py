@@ -31,6 +31,7 @@ def _there() -> Iterator[RealWorld]:
             made.stop()
 
 
+@pytest.mark.skipif(not CHAOS_MINUTES, reason="minutes long: `make reliability` sets CHAOS_MINUTES")
 def test_nodes_leave_come_move_and_restart_and_no_document_is_lost(there: RealWorld):
     with Writer(there) as writer:
         there.ask(node_sets(("a", {"count": 1})))
