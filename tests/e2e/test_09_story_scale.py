@@ -1,7 +1,15 @@
 """Story: I make the cluster smaller and larger and rename its nodes, while people search and add."""
 
+import os
+
+import pytest
+
 from stories import Namespace, kill_operator, small_nodes, wait
 from traffic import traffic
+
+pytestmark = pytest.mark.skipif(
+    "RELIABILITY" not in os.environ, reason="minutes long: `make reliability` tells it"
+)
 
 
 def nodes(count: int, **fields) -> dict:

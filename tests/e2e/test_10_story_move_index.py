@@ -1,7 +1,15 @@
 """Story: I change the number of shards, while people search and add, and the operator dies."""
 
+import os
+
+import pytest
+
 from stories import Namespace, kill_operator, wait
 from traffic import traffic
+
+pytestmark = pytest.mark.skipif(
+    "RELIABILITY" not in os.environ, reason="minutes long: `make reliability` tells it"
+)
 
 
 def test_a_collection_moves_to_more_shards_and_back_though_the_operator_dies(photos: Namespace):
