@@ -8,7 +8,7 @@ def test_a_rolling_restart_loses_no_image_and_fails_no_search(photos: Namespace)
     with photos.api("photos") as api:
         api.add("rolling.jpg", picture(70))
         with Searcher(api, picture(70), "rolling.jpg") as searcher:
-            nodes = small_nodes(3, config={"indices.breaker.total.limit": "85%"})["elasticsearch"]["nodeSets"]
+            nodes = small_nodes(3, config={"indices.breaker.total.limit": "84%"})["elasticsearch"]["nodeSets"]
             photos.patch("photos", {"elasticsearch": {"nodeSets": nodes}})
             photos.wait_ready("photos")
         assert api.search(picture(70))[0]["filepath"] == "rolling.jpg"
