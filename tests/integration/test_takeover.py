@@ -247,9 +247,10 @@ def test_a_source_that_dies_stops_the_run_with_a_sentence(
 
     class Closing(Stopping):
         def add_many(self, records: list[Any]) -> dict[str, str]:
-            super().add_many(records)
+            refused = super().add_many(records)
             if self.records >= 200:
                 gateway.close()
+            return refused
 
     with (
         closing(kept(tmp_path)) as store,
