@@ -17,11 +17,12 @@ def nodes(**fields) -> list[dict]:
 def test_a_change_is_rolled_out_and_taken_back_half_way_though_the_operator_dies(photos: Namespace):
     photos.wait_ready("photos")
     before = uids(photos)
+    asked = photos.get("matchcluster", "photos")["spec"]["elasticsearch"]["nodeSets"]
     with traffic(photos, "photos") as seen:
         photos.patch("photos", {"elasticsearch": {"nodeSets": nodes(config=LIMIT)}})
         wait(lambda: uids(photos) != before, 120, lambda: str(photos.status("photos")))
         kill_operator(photos.lab)
-        photos.patch("photos", {"elasticsearch": {"nodeSets": nodes()}})
+        photos.patch("photos", {"elasticsearch": {"nodeSets": asked}})
         photos.wait_ready("photos")
     after = uids(photos)
     assert any(after[name] == uid for name, uid in before.items()), (
