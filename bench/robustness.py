@@ -28,7 +28,7 @@ from image_match.goldberg import ImageSignature
 from PIL import Image, ImageOps
 
 from match_service import engine
-from match_service.engine import kernel, scan
+from match_service.engine import scan
 from match_service.engine.variants import PLAIN_CUTOFF, VARIANT_CUTOFF, variants
 
 CUTOFF = 0.45
@@ -176,7 +176,6 @@ def measure(
     ``further`` (n, 102) are distractors of which there are signatures only; hashes' counts are scaled up.
     """
     names = list(transforms.TRANSFORMS)
-    kernel.load()
     WORK["worker"] = Worker(pictures, known, further)
     true = np.zeros((len(METHODS), len(names), len(pictures)))
     false = np.zeros((len(METHODS), len(names), BINS))

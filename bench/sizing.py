@@ -31,7 +31,6 @@ from elasticsearch import Elasticsearch
 import match_index
 from labcluster.elasticsearch import node
 from match_service import engine
-from match_service.engine import kernel
 from match_service.model import Record
 from match_service.store.elastic import ElasticStore
 from match_service.store.embedded import EmbeddedStore
@@ -94,7 +93,6 @@ def queries() -> list[Any]:
 def searched(open_store: Any, file: Path) -> Measured:
     """Open a store, search it: to be called in a process of its own."""
     views = list(np.load(file))
-    kernel.load()
     before, start = resident(), time.perf_counter()
     store = open_store()
     store.search(views[0])
@@ -209,9 +207,8 @@ def main() -> None:
     parser.add_argument("--store", choices=("embedded", "elasticsearch"), default="embedded")
     parser.add_argument("--heap", default="1g")
     options = parser.parse_args()
-    loop = "compiled scan" if kernel.load() else "numpy scan"
     machine = f"{platform.machine()}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}"
-    print(f"{options.store}, {machine}, {loop}\n")
+    print(f"{options.store}, {machine}\n")
     names = [
         name for name in Measured.__dataclass_fields__ if name != "heap_mb" or options.store != "embedded"
     ]
