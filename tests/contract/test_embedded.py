@@ -14,12 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from match_service import engine
-from match_service.engine.layout import HALF, from_half
 from match_service.errors import StoreUnavailableError
-from match_service.model import Record, Signature
+from match_service.model import Record
 from match_service.store import database, embedded, memory
 from match_service.store.embedded import EmbeddedStore
+from numbered import found, record
 
 # Another process: adds images as told on stdin or endlessly, and says which are acknowledged.
 WORKER = """
@@ -39,20 +38,6 @@ print("count", store.count(), flush=True)
 sys.stdin.read()
 store.close()
 """
-
-
-def signature(number: int) -> Signature:
-    """The signature that the worker gives image ``number``: unlike any other."""
-    values = np.random.default_rng(number).choice([-2, -1, 1, 2], len(HALF)).astype(np.int8)
-    return from_half(values)
-
-
-def record(name: str, number: int) -> Record:
-    return Record(name, signature(number), "0" * 64, {"n": number})
-
-
-def found(store: EmbeddedStore, number: int) -> list[str]:
-    return [m.filepath for m in store.search(engine.views(signature(number), all_orientations=False))]
 
 
 def worker(path: Path, name: str, first: int, last: int) -> subprocess.Popen[str]:

@@ -4,18 +4,17 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
 import pytest
 
 import elastic
 import match_index
 from match_service import engine
-from match_service.engine.layout import HALF, from_half
 from match_service.errors import StoreUnavailableError
-from match_service.model import Record, Signature
+from match_service.model import Record
 from match_service.store.elastic import ElasticStore
 from match_service.store.mirror import BLOCK_ROWS, ROW_BYTES, MirrorMemory
 from multinode import Cluster, cluster
+from numbered import found, signature
 
 pytestmark = pytest.mark.elastic
 BEFORE, AFTER = 30, 40
@@ -27,19 +26,10 @@ def nodes() -> Iterator[Cluster]:
         yield made
 
 
-def signature(number: int) -> Signature:
-    values = np.random.default_rng(number).choice([-2, -1, 1, 2], len(HALF)).astype(np.int8)
-    return from_half(values)
-
-
 def pod(nodes: Cluster, alias: str) -> ElasticStore:
     """An API pod with a mirror of its own, which follows by itself."""
     memory = MirrorMemory(BLOCK_ROWS * ROW_BYTES)
     return ElasticStore.connect(nodes.url, alias, manage_index=False, memory=memory)
-
-
-def found(store: ElasticStore, number: int) -> list[str]:
-    return [m.filepath for m in store.search(engine.views(signature(number), all_orientations=False))]
 
 
 def wait_until_exact(store: ElasticStore) -> None:

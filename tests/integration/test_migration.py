@@ -6,7 +6,6 @@ import sys
 import threading
 from collections.abc import Iterator
 
-import numpy as np
 import pytest
 from elasticsearch import Elasticsearch
 
@@ -14,11 +13,10 @@ import elastic
 import match_index
 from labcluster.elasticsearch import shared_node
 from match_service import engine
-from match_service.engine.layout import HALF, from_half
-from match_service.model import Record, Signature
 from match_service.store.elastic import ElasticStore
 from match_service.store.indices import ElasticIndices
 from match_service.store.migration import GaveUpError, Mover
+from numbered import found, record, signature
 
 pytestmark = pytest.mark.elastic
 IMAGES = 300
@@ -46,18 +44,6 @@ def store(url: str, alias: str) -> Iterator[ElasticStore]:
     made.add_many(record(f"image-{number:03}", number) for number in range(IMAGES))
     yield made
     made.close()
-
-
-def signature(number: int) -> Signature:
-    return from_half(np.random.default_rng(number).choice([-2, -1, 1, 2], len(HALF)).astype(np.int8))
-
-
-def record(filepath: str, number: int) -> Record:
-    return Record(filepath, signature(number), "0" * 64, {"n": number})
-
-
-def found(store: ElasticStore, number: int) -> list[str]:
-    return [m.filepath for m in store.search(engine.views(signature(number), all_orientations=False))]
 
 
 def indices(client: Elasticsearch, alias: str, shards: int = 2) -> ElasticIndices:

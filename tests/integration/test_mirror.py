@@ -5,18 +5,16 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
 import pytest
 from elasticsearch import Elasticsearch
 
 import elastic
 from labcluster.elasticsearch import shared_node
 from match_service import engine
-from match_service.engine.layout import HALF, from_half
-from match_service.model import Record, Signature
-from match_service.store import follower, mirrored
+from match_service.store import follower, mirrored, reading
 from match_service.store.elastic import ElasticStore
 from match_service.store.mirror import BLOCK_ROWS, ROW_BYTES, MirrorMemory
+from numbered import found, record, signature
 
 pytestmark = pytest.mark.elastic
 ROOM = BLOCK_ROWS * ROW_BYTES
@@ -31,19 +29,6 @@ def url() -> str:
 def client(url: str) -> Iterator[Elasticsearch]:
     with Elasticsearch(url, request_timeout=30) as made:
         yield made
-
-
-def signature(number: int) -> Signature:
-    values = np.random.default_rng(number).choice([-2, -1, 1, 2], len(HALF)).astype(np.int8)
-    return from_half(values)
-
-
-def record(filepath: str, number: int) -> Record:
-    return Record(filepath, signature(number), "0" * 64, {"n": number})
-
-
-def found(store: ElasticStore, number: int) -> list[str]:
-    return [m.filepath for m in store.search(engine.views(signature(number), all_orientations=False))]
 
 
 class Replica:
@@ -224,7 +209,7 @@ def test_another_index_behind_the_alias_is_read_anew(url: str, client: Elasticse
 
 def test_more_changes_than_fit_a_page_are_all_found(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mirrored, "CHANGES", 3)
-    monkeypatch.setattr(follower, "PAGE_DOCUMENTS", 2)
+    monkeypatch.setattr(reading, "CHANGES", 2)
     monkeypatch.setattr(follower, "LOAD_DOCUMENTS", 2)
     alias = elastic.make_index(url)
     replica = Replica(url, alias)

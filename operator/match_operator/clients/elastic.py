@@ -80,19 +80,18 @@ class ElasticClient:
 
     def abandon_index(self, alias: str, source: str, target: str) -> None:
         """Remove the target of a move unless it has become the collection, and let the source take writes."""
-        actions = [
-            {"remove": {"index": source, "alias": alias, "must_exist": True}},
-            {"add": {"index": source, "alias": alias, "is_write_index": True}},
-            {"remove_index": {"index": target}},
-        ]
-        self._do(self._writer.indices.update_aliases, actions=actions)
-        self.allow_writes(alias, source)
+        self._open(alias, source, {"remove_index": {"index": target}})
 
     def allow_writes(self, alias: str, index: str) -> None:
         """Let an index take writes through its alias."""
+        self._open(alias, index)
+
+    def _open(self, alias: str, index: str, *also: Json) -> None:
+        """Let ``index`` take writes, and do ``also`` in the same step; fails if the alias is not on it."""
         actions = [
             {"remove": {"index": index, "alias": alias, "must_exist": True}},
             {"add": {"index": index, "alias": alias, "is_write_index": True}},
+            *also,
         ]
         self._do(self._writer.indices.update_aliases, actions=actions)
         self._do(self._writer.indices.put_settings, index=index, settings={"index.blocks.write": None})

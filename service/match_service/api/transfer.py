@@ -105,9 +105,9 @@ def _lines(first: list[Stored], pages: Iterable[list[Stored]]) -> Iterator[bytes
 
 def line_of(stored: Stored) -> bytes:
     """An image as /export gives it."""
-    halves = scan.pack_halves(stored.record.signature[None, :])
-    signature = base64.b64encode(halves.tobytes()).decode("ascii")
-    return json.dumps({**described(stored), "signature": signature}).encode() + b"\n"
+    return (
+        json.dumps({**described(stored), "signature": scan.encoded(stored.record.signature)}).encode() + b"\n"
+    )
 
 
 def _read(stream: IO[bytes]) -> Iterator[bytes]:

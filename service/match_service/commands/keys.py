@@ -5,11 +5,10 @@ import os
 from pathlib import Path
 
 from match_service.commands.common import CommandError
+from match_service.keys import SCOPES, KeysError, new, parse
 
 NAME = "keys"
 HELP = "make API keys"
-SCOPES = ("read", "write", "admin")
-"""As ``match_service.keys`` has them, whose import would delay every --help."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,8 +22,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the key, and its line or where that went."""
-    from match_service.keys import KeysError, new, parse  # noqa: PLC0415
-
     path: Path | None = options.file
     try:
         token, line = new(options.name, options.scope)

@@ -5,7 +5,8 @@ product is the dot product of the halves. As three planes of 272 bits (nonzero, 
 take 102 bytes at rest, and 15 machine words, a norm and a sketch (see ``sketch``) to search.
 """
 
-from collections.abc import Iterator
+import base64
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -53,6 +54,17 @@ def pack_halves(signatures: NDArray[np.int8]) -> Halves:
 def unpack_halves(halves: Halves) -> NDArray[np.int8]:
     """Signatures (n, 648) of rows (n, 102)."""
     return from_half(_values(halves))
+
+
+def encoded(signature: NDArray[np.int8]) -> str:
+    """The row of one signature (648,) in base64, as it is stored and exported."""
+    return base64.b64encode(pack_halves(signature[None, :]).tobytes()).decode("ascii")
+
+
+def decoded(texts: Iterable[str]) -> Halves:
+    """Rows (n, 102) of what ``encoded`` gave."""
+    packed = b"".join(base64.b64decode(text) for text in texts)
+    return np.frombuffer(packed, np.uint8).reshape(-1, HALF_BYTES)
 
 
 def _values(halves: Halves) -> NDArray[np.int8]:

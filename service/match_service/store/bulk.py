@@ -76,7 +76,7 @@ def _send(
     again: dict[str, dict[str, Any]] = {}
     for item in answer["items"] if answer["errors"] else ():
         result = item["index"]
-        if result["status"] in _BUSY or (result["status"] >= 300 and fenced(result["status"], result)):
+        if result["status"] in _BUSY or fenced(result["status"], result):
             again[result["_id"]] = documents[result["_id"]]
         elif result["status"] == _MALFORMED:
             refused[documents[result["_id"]]["filepath"]] = _reason(result["error"])

@@ -1,11 +1,8 @@
 """Images as documents in Elasticsearch, and answers read back from them."""
 
-import base64
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
-
-import numpy as np
 
 from match_service.engine import scan
 from match_service.errors import StoreUnavailableError
@@ -21,12 +18,11 @@ Hit = dict[str, Any]
 
 def document(record: Record) -> dict[str, Any]:
     """The body of ``record``'s document; ``ValueError`` for a signature that no image can have."""
-    halves = scan.pack_halves(record.signature[None, :])
     body: dict[str, Any] = {
         "filepath": record.filepath,
         "sha256": record.sha256,
         "timestamp": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "signature": base64.b64encode(halves.tobytes()).decode("ascii"),
+        "signature": scan.encoded(record.signature),
         "words": words.tokens(record.signature),
     }
     if record.metadata is not None:
@@ -39,8 +35,7 @@ def matches(hits: Iterable[Hit], query: scan.Query) -> list[Match]:
     sources = [hit["_source"] for hit in hits]
     if not sources:
         return []
-    packed = b"".join(base64.b64decode(source["signature"]) for source in sources)
-    columns = scan.planes(np.frombuffer(packed, np.uint8).reshape(-1, scan.HALF_BYTES))
+    columns = scan.planes(scan.decoded(source["signature"] for source in sources))
     found = query.scan(columns, scan.squares(columns))
     return rank(
         Match(sources[row]["filepath"], distance, view, sources[row].get("metadata"))

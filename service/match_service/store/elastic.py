@@ -183,20 +183,11 @@ class ElasticStore:
         return self._page(after, offset, limit)
 
     def _page(self, after: str | None, skip: int, limit: int) -> list[str]:
-        query = {"match_all": {}} if after is None else {"range": {"filepath": {"gt": after}}}
+        limits = {} if after is None else {"gt": after}
         with self._translated():
             self._ensure_index()
-            answer = self._client.search(
-                index=self._alias,
-                query=query,
-                sort=[{"filepath": "asc"}],
-                from_=skip,
-                size=limit,
-                source=False,
-                track_total_hits=False,
-                allow_partial_search_results=False,
-            )
-        return [hit["sort"][0] for hit in complete(answer.body)["hits"]["hits"]]
+            hits = reading.listed(self._client, self._alias, limits, size=limit, from_=skip, source=False)
+        return [hit["sort"][0] for hit in hits]
 
     def check(self) -> Facts:
         """Ask every shard for nothing, which only works where all of them can answer.

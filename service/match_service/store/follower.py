@@ -4,7 +4,6 @@ One thread of one process works, and only after a search has asked for it, so an
 Elasticsearch nothing. Whatever it is late with, searches ask Elasticsearch for themselves.
 """
 
-import base64
 import logging
 import threading
 from collections.abc import Iterator
@@ -17,13 +16,13 @@ from elasticsearch import Elasticsearch
 import match_index
 from match_service.engine import scan
 from match_service.errors import StoreUnavailableError
+from match_service.store import reading
 from match_service.store.mirror import MirrorMemory, Shard
 
 PERIOD_SECONDS: Final = 1.0
 """Between two rounds while searches come in."""
 RETRY_SECONDS: Final = 5.0
 LOAD_DOCUMENTS: Final = 10_000
-PAGE_DOCUMENTS: Final = 2_000
 GARBAGE: Final = 0.25
 """Share of rows of images long gone at which all are read anew ..."""
 GARBAGE_ROWS: Final = 100_000
@@ -197,30 +196,18 @@ class Follower:
 
     def _changes(self, shard: Shard, after: int, until: int) -> Iterator[list[Hit]]:
         while True:
-            answer = self._client.search(
-                index=shard.index,
-                preference=f"_shards:{shard.number}",
-                query={"range": {"_seq_no": {"gt": after}}},
-                sort=[{"_seq_no": "asc"}],
-                size=PAGE_DOCUMENTS,
-                source=SIGNATURE,
-                seq_no_primary_term=True,
-                track_total_hits=False,
-                allow_partial_search_results=False,
-            )
-            hits = answer["hits"]["hits"]
+            hits = reading.changes(self._client, shard.index, shard.number, {"gt": after}, source=SIGNATURE)
             yield hits
-            if len(hits) < PAGE_DOCUMENTS or hits[-1]["_seq_no"] >= until:
+            if len(hits) < reading.CHANGES or hits[-1]["_seq_no"] >= until:
                 return
             after = hits[-1]["_seq_no"]
 
     def _append(self, hits: list[Hit]) -> bool:
         if not hits:
             return True
-        halves = b"".join(base64.b64decode(hit["_source"]["signature"]) for hit in hits)
         ids = b"".join(match_index.id_bytes(hit["_id"]) for hit in hits)
         return self.memory.append(
-            np.frombuffer(halves, np.uint8).reshape(-1, scan.HALF_BYTES),
+            scan.decoded(hit["_source"]["signature"] for hit in hits),
             np.frombuffer(ids, np.uint8).reshape(-1, match_index.ID_BYTES),
         )
 

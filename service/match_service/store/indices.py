@@ -6,23 +6,21 @@ present mover knows (its *badge*). Each step that must not be done by a mover th
 the badge for a new one, and fails where its own is gone.
 """
 
-import base64
+import functools
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import elasticsearch
-import numpy as np
 from elasticsearch import Elasticsearch
 
 from match_service.engine import scan
 from match_service.errors import StoreUnavailableError
-from match_service.store import words
-from match_service.store.documents import complete
+from match_service.store import reading, words
+from match_service.store.documents import Hit, complete
 from match_service.store.migration import Change, Count, GaveUpError, Mover, Surplus
 
-PAGE_DOCUMENTS: Final = 2_000
 SAMPLE_DOCUMENTS: Final = 1_000
 WINDOW: Final = 10_000
 REQUEST_SECONDS: Final = 30
@@ -31,7 +29,6 @@ FENCE_SECONDS: Final = 10
 GRACE_SECONDS: Final = 30.0
 """After this long a request that a dead mover has sent has arrived, or never will."""
 
-Hit = dict[str, Any]
 Action = dict[str, dict[str, Any]]
 
 
@@ -60,36 +57,26 @@ class ElasticIndices:
 
     def saved(self) -> list[int]:
         """What ``save`` has put beside the target's mapping; nothing if that was about another source."""
-        shards = len(self._primaries("seq_no.max_seq_no"))
+        shards = int(self._made["number_of_shards"])
         moved = self._meta().get("moved", {})
-        fresh = moved.get("from") != self._uuid() or len(moved.get("seen", ())) != shards
+        fresh = moved.get("from") != self._made["uuid"] or len(moved.get("seen", ())) != shards
         return [-1] * shards if fresh else list(moved["seen"])
 
     def save(self, seen: Sequence[int]) -> None:
         """Put it into ``_meta`` of the target's mapping."""
-        meta = self._meta() | {"moved": {"from": self._uuid(), "seen": list(seen)}}
+        meta = self._meta() | {"moved": {"from": self._made["uuid"], "seen": list(seen)}}
         self._client.indices.put_mapping(index=self._target, meta={"match": meta})
 
     def checkpoints(self) -> list[int]:
         """The global checkpoints, then a refresh of all copies: design/search.md says why in this order."""
-        found = self._primaries("seq_no.global_checkpoint")
+        found = [numbers["global_checkpoint"] for numbers in self._primaries()]
         self._refresh(self._source)
-        return [found[shard] for shard in sorted(found)]
+        return found
 
     def changes(self, shard: int, after: int, until: int) -> Iterator[list[Change]]:
         """By ``_seq_no``, which Elasticsearch has in an index."""
         while after < until:
-            answer = self._client.search(
-                index=self._source,
-                preference=f"_shards:{shard}",
-                query={"range": {"_seq_no": {"gt": after, "lte": until}}},
-                sort=[{"_seq_no": "asc"}],
-                size=PAGE_DOCUMENTS,
-                seq_no_primary_term=True,
-                track_total_hits=False,
-                allow_partial_search_results=False,
-            )
-            hits = complete(answer.body)["hits"]["hits"]
+            hits = reading.changes(self._client, self._source, shard, {"gt": after, "lte": until})
             if not hits:
                 return
             yield [Change(hit["_id"], hit["_seq_no"], hit["_source"]) for hit in hits]
@@ -99,8 +86,7 @@ class ElasticIndices:
         """With the source's numbers as versions, so that an older change never replaces a newer one."""
         self._check()
         page = list(changes)
-        packed = b"".join(base64.b64decode(change.document["signature"]) for change in page)
-        halves = np.frombuffer(packed, np.uint8).reshape(-1, scan.HALF_BYTES)
+        halves = scan.decoded(change.document["signature"] for change in page)
         operations: list[dict[str, Any]] = []
         for change, tokens in zip(page, words.tokens_of_many(scan.unpack_halves(halves)), strict=True):
             version = {"version": change.seq_no + 1, "version_type": "external_gte"}
@@ -117,7 +103,8 @@ class ElasticIndices:
         """By leaps through the target in the order of filepaths."""
         found: list[str] = []
         while True:
-            hits = self._listed(self._target, found[-1] if found else None, None, skip=images - 1, size=1)
+            limits = _limits(found[-1] if found else None, None)
+            hits = reading.listed(self._client, self._target, limits, size=1, from_=images - 1, source=False)
             if not hits:
                 return found
             found.append(hits[0]["sort"][0])
@@ -126,7 +113,7 @@ class ElasticIndices:
         """Both in one request."""
         searches: list[dict[str, Any]] = []
         for index in (self._source, self._target):
-            body = {"query": _between(low, high), "size": 0, "track_total_hits": True}
+            body = {"query": reading.between(_limits(low, high)), "size": 0, "track_total_hits": True}
             searches += ({"index": index, "allow_partial_search_results": False}, body)
         answers = self._client.msearch(searches=searches)["responses"]
         source, target = (complete(answer)["hits"]["total"]["value"] for answer in answers)
@@ -156,8 +143,7 @@ class ElasticIndices:
         """Make the alias one that cannot be written to, then wait for the writes that are under way."""
         self._swap([self._point(writable=False)])
         self._block(on=True)
-        shards = self._primaries("seq_no")
-        if any(shard["global_checkpoint"] < shard["max_seq_no"] for shard in shards.values()):
+        if any(shard["global_checkpoint"] < shard["max_seq_no"] for shard in self._primaries()):
             raise GaveUpError("A copy of the source has not caught up with its primary yet.")
 
     def unfence(self) -> None:
@@ -182,10 +168,11 @@ class ElasticIndices:
 
     def switch(self) -> None:
         """From here on the alias is the target; the source keeps its block, so that nothing can go astray."""
-        self._meta_done()
-        leave = {"remove": {"index": self._source, "alias": self._alias, "must_exist": True}}
+        meta = self._meta()
+        meta["moved"] = meta.get("moved", {}) | {"verified": True}  # for whoever drops the source
+        self._client.indices.put_mapping(index=self._target, meta={"match": meta})
         enter = {"add": {"index": self._target, "alias": self._alias, "is_write_index": True}}
-        self._aliases([self._take(self._mine()), leave, enter])
+        self._aliases([self._take(self._mine()), self._leave(), enter])
 
     @property
     def _badges(self) -> str:
@@ -205,6 +192,9 @@ class ElasticIndices:
     def _take(self, badge: str) -> Action:
         return {"remove": {"index": self._target, "alias": badge, "must_exist": True}}
 
+    def _leave(self) -> Action:
+        return {"remove": {"index": self._source, "alias": self._alias, "must_exist": True}}
+
     def _point(self, *, writable: bool) -> Action:
         return {"add": {"index": self._source, "alias": self._alias, "is_write_index": writable}}
 
@@ -212,8 +202,7 @@ class ElasticIndices:
         """Do ``actions`` in one step with changing our badge; fails if it is gone, or the alias has moved."""
         badge = f"{self._badges}{uuid.uuid4().hex}"
         ours = [] if self._badge is None else [self._take(self._badge)]
-        here = {"remove": {"index": self._source, "alias": self._alias, "must_exist": True}}
-        keep = [here, *actions] if actions else []
+        keep = [self._leave(), *actions] if actions else []
         wear = {"add": {"index": self._target, "alias": badge}}
         self._badge = None  # unless the answer says otherwise
         self._aliases([*ours, *keep, wear])
@@ -243,60 +232,41 @@ class ElasticIndices:
             if result["status"] >= 300 and result["status"] not in (404, 409):
                 raise GaveUpError(f"Elasticsearch refused a document ({result['error']['type']}).")
 
-    def _uuid(self) -> str:
-        answer = self._client.indices.get_settings(index=self._source, name="index.uuid")
-        return str(answer[self._source]["settings"]["index"]["uuid"])
+    @functools.cached_property
+    def _made(self) -> dict[str, Any]:
+        """What the source is made as and stays: ``uuid``, ``number_of_shards``."""
+        settings = self._client.indices.get_settings(index=self._source)[self._source]["settings"]
+        return dict(settings["index"])
 
     def _meta(self) -> dict[str, Any]:
         mapping = self._client.indices.get_mapping(index=self._target)[self._target]["mappings"]
         return dict(mapping.get("_meta", {}).get("match", {}))
 
-    def _meta_done(self) -> None:
-        """Say whose images these are, for whoever drops the source."""
-        moved = self._meta().get("moved", {}) | {"verified": True}
-        self._client.indices.put_mapping(index=self._target, meta={"match": self._meta() | {"moved": moved}})
-
-    def _primaries(self, part: str) -> dict[int, Any]:
-        """``part`` of the statistics of each primary shard of the source."""
+    def _primaries(self) -> list[dict[str, int]]:
+        """Sequence numbers of each primary shard of the source, by its number."""
         answer = self._client.indices.stats(index=self._source, level="shards", metric="docs")
-        found: dict[int, Any] = {}
-        for number, copies in answer["indices"][self._source]["shards"].items():
-            for copy in copies:
-                if copy["routing"]["primary"] and "seq_no" in copy:
-                    value: Any = copy
-                    for name in part.split("."):
-                        value = value[name]
-                    found[int(number)] = value
-        shards = self._client.indices.get_settings(index=self._source, name="index.number_of_shards")
-        if len(found) != int(shards[self._source]["settings"]["index"]["number_of_shards"]):
+        found = {
+            int(number): dict(copy["seq_no"])
+            for number, copies in answer["indices"][self._source]["shards"].items()
+            for copy in copies
+            if copy["routing"]["primary"] and "seq_no" in copy
+        }
+        if len(found) != int(self._made["number_of_shards"]):
             raise GaveUpError("Not all shards of the source are there.")
-        return found
+        return [found[number] for number in sorted(found)]
 
     def _refresh(self, index: str) -> None:
         if self._client.indices.refresh(index=index)["_shards"]["failed"]:
             raise GaveUpError(f"Elasticsearch could not refresh all copies of {index}.")
 
     def _all(self, index: str, low: str | None, high: str | None) -> Iterator[Hit]:
-        while hits := self._listed(index, low, high, skip=0, size=WINDOW):
+        while hits := reading.listed(
+            self._client, index, _limits(low, high), size=WINDOW, source=False, seq_no_primary_term=True
+        ):
             yield from hits
             if len(hits) < WINDOW:
                 return
             low = hits[-1]["sort"][0] + "\0"
-
-    def _listed(self, index: str, low: str | None, high: str | None, *, skip: int, size: int) -> list[Hit]:
-        answer = self._client.search(
-            index=index,
-            query=_between(low, high),
-            sort=[{"filepath": "asc"}],
-            from_=skip,
-            size=size,
-            source=False,
-            seq_no_primary_term=True,
-            track_total_hits=False,
-            allow_partial_search_results=False,
-        )
-        hits: list[Hit] = complete(answer.body)["hits"]["hits"]
-        return hits
 
 
 def move(client: Elasticsearch, alias: str, source: str, target: str) -> None:
@@ -307,6 +277,5 @@ def move(client: Elasticsearch, alias: str, source: str, target: str) -> None:
         raise GaveUpError(f"Elasticsearch cannot do this now: {error}") from error
 
 
-def _between(low: str | None, high: str | None) -> dict[str, Any]:
-    limits = {name: value for name, value in (("gte", low), ("lt", high)) if value is not None}
-    return {"range": {"filepath": limits}} if limits else {"match_all": {}}
+def _limits(low: str | None, high: str | None) -> dict[str, str]:
+    return {name: value for name, value in (("gte", low), ("lt", high)) if value is not None}

@@ -1,12 +1,10 @@
 """Documents of Elasticsearch as records, one by one and by pages, and writes that look at what is there."""
 
-import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 import elasticsearch
-import numpy as np
 from elasticsearch import Elasticsearch
 
 import match_index
@@ -14,9 +12,11 @@ from match_service.engine import scan
 from match_service.errors import StoreUnavailableError
 from match_service.model import Record, Stored
 from match_service.store import documents
-from match_service.store.documents import complete
+from match_service.store.documents import Hit, complete
 from match_service.store.fenced import Patience, fenced, written
 
+CHANGES: Final = 2_000
+"""Documents that ``changes`` brings at the most."""
 FIELDS: Final = ["filepath", "metadata", "sha256", "timestamp", "signature"]
 
 
@@ -33,16 +33,52 @@ def get(client: Elasticsearch, alias: str, filepath: str) -> Stored | None:
 
 def page(client: Elasticsearch, alias: str, after: str | None, limit: int) -> list[Stored]:
     """The next documents after ``after`` in code-point order of their filepaths."""
+    hits = listed(client, alias, {} if after is None else {"gt": after}, size=limit, source_includes=FIELDS)
+    return [_stored(hit["_source"]) for hit in hits]
+
+
+def between(limits: Mapping[str, str]) -> dict[str, Any]:
+    """Query for the filepaths within ``limits``: ``gt``, ``gte``, ``lt``; all for none."""
+    return {"range": {"filepath": dict(limits)}} if limits else {"match_all": {}}
+
+
+def listed(
+    client: Elasticsearch, index: str, limits: Mapping[str, str], *, size: int, **options: Any
+) -> list[Hit]:
+    """The first ``size`` hits within ``limits`` in code-point order of their filepaths.
+
+    ``options`` go to the search: what of each document to bring, or ``from_``.
+    """
     answer = client.search(
-        index=alias,
-        query={"match_all": {}} if after is None else {"range": {"filepath": {"gt": after}}},
+        index=index,
+        query=between(limits),
         sort=[{"filepath": "asc"}],
-        size=limit,
-        source_includes=FIELDS,
+        size=size,
         track_total_hits=False,
         allow_partial_search_results=False,
+        **options,
     )
-    return [_stored(hit["_source"]) for hit in complete(answer.body)["hits"]["hits"]]
+    hits: list[Hit] = complete(answer.body)["hits"]["hits"]
+    return hits
+
+
+def changes(
+    client: Elasticsearch, index: str, shard: int, limits: Mapping[str, int], **options: Any
+) -> list[Hit]:
+    """Up to ``CHANGES`` documents of a shard whose ``_seq_no`` is within ``limits``, in its order."""
+    answer = client.search(
+        index=index,
+        preference=f"_shards:{shard}",
+        query={"range": {"_seq_no": dict(limits)}},
+        sort=[{"_seq_no": "asc"}],
+        size=CHANGES,
+        seq_no_primary_term=True,
+        track_total_hits=False,
+        allow_partial_search_results=False,
+        **options,
+    )
+    hits: list[Hit] = complete(answer.body)["hits"]["hits"]
+    return hits
 
 
 def create(client: Elasticsearch, alias: str, record: Record, seconds: int) -> bool:
@@ -85,9 +121,7 @@ def delete_many(client: Elasticsearch, alias: str, filepaths: Sequence[str]) -> 
 
 
 def _stored(source: dict[str, Any]) -> Stored:
-    halves = np.frombuffer(base64.b64decode(source["signature"]), np.uint8).reshape(1, scan.HALF_BYTES)
+    signature = scan.unpack_halves(scan.decoded([source["signature"]]))[0]
     added = datetime.fromisoformat(source["timestamp"]).timestamp() if "timestamp" in source else 0.0
-    record = Record(
-        source["filepath"], scan.unpack_halves(halves)[0], source.get("sha256", ""), source.get("metadata")
-    )
+    record = Record(source["filepath"], signature, source.get("sha256", ""), source.get("metadata"))
     return Stored(record, added)

@@ -4,7 +4,6 @@ That index holds no image, can be deleted at any time, and comes back with the n
 the pattern that the template of the images has.
 """
 
-import base64
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -170,7 +169,9 @@ class ElasticReview:
             source = found.get(name)
             number = int(np.searchsorted(starts, row, side="right")) - 1
             column = parts[number].columns[:, row - starts[number] : row - starts[number] + 1]
-            same = source is not None and np.array_equal(_words(source["signature"]), column)
+            same = source is not None and np.array_equal(
+                scan.planes(scan.decoded([source["signature"]])), column
+            )
             images.append(_image(source) if source is not None and same else None)
         return images
 
@@ -217,11 +218,6 @@ def _newest(ids: NDArray[np.uint8]) -> NDArray[np.int64]:
     backwards = np.ascontiguousarray(ids[::-1]).view(f"V{ids.shape[1]}").ravel()
     _, first = np.unique(backwards, return_index=True)
     return np.sort(len(ids) - 1 - first)
-
-
-def _words(signature: str) -> scan.Planes:
-    packed = np.frombuffer(base64.b64decode(signature), np.uint8)
-    return scan.planes(packed.reshape(1, scan.HALF_BYTES))
 
 
 def _image(source: dict[str, Any]) -> Image:
