@@ -1,5 +1,7 @@
 """What a reconcile saw of the world, read once at its beginning and never written to."""
 
+import base64
+import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -110,6 +112,8 @@ class Observed:
     """Why ``elastic`` is None."""
     status: Json = field(default_factory=dict)
     """The status written last."""
+    given: Mapping[str, Json | None] = field(default_factory=dict)
+    """The user's own Secrets that the spec names, by name; None where there is none of that name."""
 
     def of_kind(self, kind: str) -> list[Json]:
         """Children of a kind, by name."""
@@ -130,6 +134,10 @@ class Observed:
         pod = self.pod(name)
         return pod is not None and is_ready(pod) and self.elastic is not None and name in self.elastic.nodes
 
+    def secret(self, name: str) -> Json | None:
+        """A Secret of ours by its name."""
+        return self.children.get(("Secret", name))
+
     @property
     def formed(self) -> bool:
         """Whether Elasticsearch has ever elected a master, now or by our own record."""
@@ -141,6 +149,14 @@ class Observed:
         return bool(configs) and not any(
             "cluster.initial_master_nodes" in c.get("data", {}).get(names.CONFIG_KEY, "") for c in configs
         )
+
+
+def text(secret: Json | None, key: str) -> str:
+    """What a Secret holds under ``key``; empty where it holds nothing or nothing that is text."""
+    try:
+        return base64.b64decode((secret or {}).get("data", {}).get(key) or "", validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
 
 
 def controller_uid(item: Json) -> str | None:
