@@ -54,6 +54,7 @@ def test_matchctl_brings_the_schema_as_it_is_written():
 
 def test_every_field_of_the_schema_is_read_by_the_operator():
     full = {"elasticsearch": {"nodeSets": [{"name": "a"}]}, "api": {"autoscaling": {"max": 3}}}
+    full["api"]["auth"] = {"secretRef": {"name": "mine"}}
     body = world.body(full)
     read: set[str] = set()
     api.from_body(body | {"spec": Recording(body["spec"], read, "")}, world.CONFIG)
