@@ -8,7 +8,10 @@ images that were resolved at creation and are kept with the object.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
+
+from cronsim import CronSim, CronSimError
 
 from match_operator import names, quantities
 from match_operator.config import Config
@@ -86,6 +89,20 @@ class NodeSet:
 
 
 @dataclass(frozen=True, slots=True)
+class External:
+    """spec.elasticsearch.external"""
+
+    urls: tuple[str, ...]
+    secret: str
+    """Secret with username and password or apiKey; empty for none."""
+    ca_secret: str
+    """Secret with the authority's certificates; empty for the usual ones."""
+    ca_key: str
+    take_over_from: str
+    """UID of the former owner of the index; empty for none."""
+
+
+@dataclass(frozen=True, slots=True)
 class Volumes:
     """spec.elasticsearch.volumes: Retain or Delete."""
 
@@ -116,6 +133,19 @@ class Api:
 
 
 @dataclass(frozen=True, slots=True)
+class Snapshots:
+    """spec.snapshots; of claim, location and name one is given, the others are empty."""
+
+    claim: str
+    folder: str
+    location: str
+    name: str
+    read_only: bool
+    schedule: str
+    keep: int
+
+
+@dataclass(frozen=True, slots=True)
 class Resolved:
     """Version and images in force, and those of them that a default came to."""
 
@@ -140,10 +170,13 @@ class MatchCluster:
     paused: bool
     index: Index
     node_sets: tuple[NodeSet, ...]
+    """Empty where Elasticsearch is external."""
+    external: External | None
     volumes: Volumes
     max_unavailable: int
     """Elasticsearch nodes that a rolling change may have away at once."""
     api: Api
+    snapshots: Snapshots | None
     resolved: Resolved
     annotation: str
     """The resolved defaults as they are kept now; empty before the first reconcile."""
@@ -160,7 +193,12 @@ class MatchCluster:
 
     @property
     def index_replicas(self) -> int:
-        """Copies of each shard that the data nodes have room for: two copies never share a node."""
+        """Copies of each shard that the data nodes have room for: two copies never share a node.
+
+        Of an external Elasticsearch only a look can tell: see ``plan/index.py``.
+        """
+        if self.external:
+            return self.index.replicas
         return min(self.index.replicas, self.data_nodes - 1)
 
 
@@ -176,10 +214,14 @@ def from_body(body: Mapping[str, Any], config: Config) -> MatchCluster:
         generation=metadata.get("generation", 0),
         paused=spec["paused"],
         index=Index(index["name"], index["shards"], index["replicas"], index["refreshInterval"]),
-        node_sets=tuple(_node_set(n) for n in elasticsearch.get("nodeSets") or [DEFAULT_NODE_SET]),
+        node_sets=()
+        if elasticsearch.get("external")
+        else tuple(_node_set(n) for n in elasticsearch.get("nodeSets") or [DEFAULT_NODE_SET]),
+        external=_external(elasticsearch.get("external")),
         volumes=Volumes(elasticsearch["volumes"]["onScaleDown"], elasticsearch["volumes"]["onDelete"]),
         max_unavailable=elasticsearch["update"]["maxUnavailable"],
         api=_api(api),
+        snapshots=_snapshots(spec.get("snapshots"), metadata["name"]),
         resolved=resolve(elasticsearch["version"], elasticsearch["image"], api["image"], annotations, config),
         annotation=annotations.get(names.RESOLVED_ANNOTATION, ""),
     )
@@ -247,6 +289,42 @@ def _api(api: Json) -> Api:
         workers=api["workers"],
         all_orientations=api["allOrientations"],
         pod_template=api["podTemplate"],
+    )
+
+
+def _external(raw: Json | None) -> External | None:
+    if not raw:
+        return None
+    ca = raw.get("caSecretRef") or {"name": "", "key": ""}
+    return External(
+        urls=tuple(raw["urls"]),
+        secret=(raw.get("secretRef") or {"name": ""})["name"],
+        ca_secret=ca["name"],
+        ca_key=ca["key"],
+        take_over_from=raw["takeOverFrom"],
+    )
+
+
+def _snapshots(raw: Json | None, cluster: str) -> Snapshots | None:
+    if not raw:
+        return None
+    repository, schedule = raw["repository"], raw["schedule"]
+    claim = repository.get("claim") or {"name": "", "folder": ""}
+    if schedule:
+        try:
+            CronSim(schedule, datetime.min.replace(tzinfo=UTC))
+        except CronSimError as error:
+            raise InvalidSpecError(f"snapshots.schedule {schedule!r} cannot be: {error}") from None
+        if len(schedule.split()) != 5:
+            raise InvalidSpecError(f"snapshots.schedule {schedule!r} must have five fields; it is in minutes")
+    return Snapshots(
+        claim=claim["name"],
+        folder=claim["folder"] or cluster,
+        location=repository.get("location", ""),
+        name=repository.get("name", ""),
+        read_only=repository["readOnly"],
+        schedule=schedule,
+        keep=raw["keep"],
     )
 
 

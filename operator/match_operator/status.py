@@ -167,7 +167,21 @@ def _time(now: datetime) -> str:
     return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def _external(seen: Observed) -> Part:
+    """An Elasticsearch that is not ours: all that counts is what our index is like there."""
+    if seen.elastic is None:
+        return Part(False, False, "Unreachable", f"the external Elasticsearch cannot be used: {seen.silence}")
+    health = seen.elastic.health
+    summary = f"the external Elasticsearch answers and the health of the index is {health}"
+    if health != "green":
+        why = f"; {seen.elastic.unassigned}" if seen.elastic.unassigned else ""
+        return Part(health == "yellow", False, "HealthNotGreen", summary + why)
+    return Part(True, True, "Healthy", summary)
+
+
 def _elasticsearch(cluster: MatchCluster, seen: Observed) -> Part:
+    if cluster.external:
+        return _external(seen)
     pods = [p for p in seen.pods(names.ELASTICSEARCH) if p["metadata"]["name"] in membership.wanted(cluster)]
     ready = sum(observed.is_ready(pod) for pod in pods)
     health = seen.elastic.health if seen.elastic else "unknown"
@@ -196,18 +210,19 @@ def _index(cluster: MatchCluster, seen: Observed, plan: Plan) -> Part:
         return Part(
             False, False, "Unknown", f"the index {alias} cannot be seen while Elasticsearch does not answer"
         )
+    if any(problem.reason in index.NOT_OURS for problem in plan.problems):
+        return Part(False, False, "Taken", f"{alias} leads to an index that is not this MatchCluster's")
     if not seen.elastic.indices:
         return Part(False, False, "Missing", f"the index {alias} is not created yet")
-    if any(problem.reason == "IndexTaken" for problem in plan.problems):
-        return Part(False, False, "Taken", f"{alias} leads to an index that is not this operator's")
     backing = ", ".join(sorted(seen.elastic.indices))
-    if cluster.index_replicas < cluster.index.replicas:
+    copies = index.copies(cluster, seen.elastic)
+    if copies < cluster.index.replicas:
         return Part(
             True,
             True,
             "ReplicasClamped",
             f"the alias {alias} leads to {backing}; index.replicas is {cluster.index.replicas} but "
-            f"{cluster.data_nodes} data nodes have room for {cluster.index_replicas}",
+            f"{cluster.data_nodes or len(seen.elastic.nodes)} data nodes have room for {copies}",
         )
     return Part(True, True, "Available", f"the alias {alias} leads to {backing}")
 
@@ -239,13 +254,10 @@ def _api(cluster: MatchCluster, seen: Observed) -> Part:
 def _elasticsearch_numbers(cluster: MatchCluster, seen: Observed) -> Json:
     before = seen.status.get("elasticsearch", {})
     ready = sum(bool((pod := seen.pod(n)) and observed.is_ready(pod)) for n in membership.wanted(cluster))
-    leaving, shards = drain.progress(cluster, seen)
-    numbers: Json = {
-        "health": seen.elastic.health if seen.elastic else "unknown",
-        "nodes": cluster.nodes,
-        "readyNodes": ready,
-        "summary": f"{ready}/{cluster.nodes}",
-    }
+    leaving, shards = ([], 0) if cluster.external else drain.progress(cluster, seen)
+    numbers: Json = {"health": seen.elastic.health if seen.elastic else "unknown", "summary": "external"}
+    if not cluster.external:
+        numbers |= {"nodes": cluster.nodes, "readyNodes": ready, "summary": f"{ready}/{cluster.nodes}"}
     if leaving:
         numbers |= {"leaving": leaving, "shardsLeft": shards}
     uuid = (seen.elastic.uuid if seen.elastic else "") or before.get("clusterUUID")
@@ -261,7 +273,7 @@ def _index_numbers(cluster: MatchCluster, seen: Observed) -> Json:
     numbers: Json = {
         "documents": seen.elastic.documents,
         "backing": sorted(seen.elastic.indices)[-1],
-        "replicas": cluster.index_replicas,
+        "replicas": index.copies(cluster, seen.elastic),
     }
     if moving := index.move(cluster, seen):
         numbers["migration"] = {"from": moving.source, "to": moving.target, "copied": seen.elastic.copied}

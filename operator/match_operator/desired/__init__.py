@@ -24,7 +24,8 @@ def build(
     ``replicas`` by name of StatefulSet win over the spec's counts: nodes are removed by plan/drain.py alone.
     ``move`` is what the collection has to do because of the spec, if anything.
     """
-    objects = [*elasticsearch.build(cluster, initial_masters, replicas or {}), *api.build(cluster)]
+    nodes = [] if cluster.external else elasticsearch.build(cluster, initial_masters, replicas or {})
+    objects = [*nodes, *api.build(cluster)]
     if move:
         objects.append(migration.job(cluster, move))
     return [_finish(cluster, item) for item in objects]
