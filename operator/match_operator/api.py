@@ -192,6 +192,11 @@ class MatchCluster:
         return sum(node_set.count for node_set in self.node_sets if node_set.is_data)
 
     @property
+    def given_secrets(self) -> tuple[str, ...]:
+        """Names of the user's own Secrets that the spec refers to."""
+        return ()
+
+    @property
     def index_replicas(self) -> int:
         """Copies of each shard that the data nodes have room for: two copies never share a node.
 

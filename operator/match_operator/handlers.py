@@ -22,6 +22,7 @@ LOG = logging.getLogger(__name__)
 
 CHILDREN: Final = (
     ("v1", "configmaps"),
+    ("v1", "secrets"),
     ("v1", "services"),
     ("v1", "pods"),
     ("v1", "persistentvolumeclaims"),

@@ -1,5 +1,7 @@
 """What a reconcile saw of the world, read once at its beginning and never written to."""
 
+import base64
+import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -157,6 +159,8 @@ class Observed:
     """MatchSnapshots and MatchRestores that name the cluster."""
     now: datetime = EPOCH
     """When this was seen."""
+    given: Mapping[str, Json | None] = field(default_factory=dict)
+    """The user's own Secrets that the spec names, by name; None where there is none of that name."""
 
     def of_kind(self, kind: str) -> list[Json]:
         """Children of a kind, by name."""
@@ -176,6 +180,10 @@ class Observed:
         """Whether an Elasticsearch node is ready in Kubernetes and a member in Elasticsearch."""
         pod = self.pod(name)
         return pod is not None and is_ready(pod) and self.elastic is not None and name in self.elastic.nodes
+
+    def secret(self, name: str) -> Json | None:
+        """A Secret of ours by its name."""
+        return self.children.get(("Secret", name))
 
     @property
     def restoring(self) -> frozenset[str]:
@@ -198,6 +206,14 @@ class Observed:
         return bool(configs) and not any(
             "cluster.initial_master_nodes" in c.get("data", {}).get(names.CONFIG_KEY, "") for c in configs
         )
+
+
+def text(secret: Json | None, key: str) -> str:
+    """What a Secret holds under ``key``; empty where it holds nothing or nothing that is text."""
+    try:
+        return base64.b64decode((secret or {}).get("data", {}).get(key) or "", validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
 
 
 def controller_uid(item: Json) -> str | None:

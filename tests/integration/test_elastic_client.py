@@ -3,6 +3,7 @@
 import pytest
 
 from labcluster import elasticsearch
+from match_operator.access import Access
 from match_operator.clients.elastic import ElasticClient
 from match_operator.errors import ElasticsearchError
 
@@ -12,7 +13,7 @@ NODE = "lab-0"
 
 @pytest.fixture(name="client")
 def _client():
-    client = ElasticClient(elasticsearch.shared_node())
+    client = ElasticClient(Access(elasticsearch.shared_node()))
     yield client
     client.close()
 

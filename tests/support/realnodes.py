@@ -20,6 +20,7 @@ from elasticsearch import ApiError, Elasticsearch, TransportError
 import world
 from labcluster import elasticsearch
 from match_operator import names
+from match_operator.access import Access
 from match_operator.clients.elastic import ElasticClient
 from match_operator.errors import ElasticsearchError
 from match_operator.observed import Observed
@@ -141,7 +142,7 @@ class RealWorld(World):
     def _client(self) -> ElasticClient:
         if self.client:
             self.client.close()
-        self.client = ElasticClient(self.urls()[0])
+        self.client = ElasticClient(Access(self.urls()[0]))
         return self.client
 
     def kill(self, name: str) -> None:

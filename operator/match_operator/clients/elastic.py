@@ -1,5 +1,6 @@
 """Elasticsearch, as far as the operator needs it: what it is like, its index, and nodes that come and go."""
 
+import ssl
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -7,6 +8,7 @@ from elastic_transport import TransportError
 from elasticsearch import ApiError, Elasticsearch, NotFoundError
 
 import match_index
+from match_operator.access import Access
 from match_operator.clients import snapshots as archive
 from match_operator.errors import ElasticsearchError
 from match_operator.observed import Disk, Elastic, Json, Node, Repository, Shard, Shutdown
@@ -18,10 +20,16 @@ WRITE_TIMEOUT: Final = 20.0
 
 
 class ElasticClient:
-    """One Elasticsearch cluster, addressed by its service."""
+    """One Elasticsearch cluster, as one user."""
 
-    def __init__(self, url: str) -> None:
-        self._client = Elasticsearch(url, request_timeout=TIMEOUT, max_retries=0)
+    def __init__(self, access: Access) -> None:
+        options: Json = {"basic_auth": (access.username, access.password)} if access.username else {}
+        if access.authority:
+            try:
+                options["ssl_context"] = ssl.create_default_context(cadata=access.authority)
+            except (ssl.SSLError, ValueError) as error:
+                raise ElasticsearchError("the certificates to trust are not readable as PEM") from error
+        self._client = Elasticsearch(access.url, request_timeout=TIMEOUT, max_retries=0, **options)
         self._writer = self._client.options(request_timeout=WRITE_TIMEOUT)
 
     def observe(self, alias: str) -> Elastic:

@@ -21,6 +21,7 @@ from match_operator.observed import Json, Ref, controller_uid
 _PREFIXES: Final = {
     names.KIND: (f"/apis/{names.API_VERSION}", names.PLURAL),
     "ConfigMap": ("/api/v1", "configmaps"),
+    "Secret": ("/api/v1", "secrets"),
     "Service": ("/api/v1", "services"),
     "PersistentVolumeClaim": ("/api/v1", "persistentvolumeclaims"),
     "StatefulSet": ("/apis/apps/v1", "statefulsets"),
@@ -51,6 +52,10 @@ class Kube:
     def cluster(self, namespace: str, name: str) -> Json | None:
         """One MatchCluster, or None when it is gone."""
         return self._get(_path(names.KIND, namespace, name))
+
+    def secret(self, namespace: str, name: str) -> Json | None:
+        """A Secret of the user's, or None when there is none of that name."""
+        return self._get(_path("Secret", namespace, name))
 
     def children(self, namespace: str, cluster: str) -> dict[Ref, Json]:
         """All that carries the label of a cluster, by kind and name."""
