@@ -8,12 +8,9 @@ images that were resolved at creation and are kept with the object.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
 
-from cronsim import CronSim, CronSimError
-
-from match_operator import names, quantities
+from match_operator import names, parts, quantities
 from match_operator.config import Config
 from match_operator.errors import InvalidSpecError
 
@@ -89,20 +86,6 @@ class NodeSet:
 
 
 @dataclass(frozen=True, slots=True)
-class External:
-    """spec.elasticsearch.external"""
-
-    urls: tuple[str, ...]
-    secret: str
-    """Secret with username and password or apiKey; empty for none."""
-    ca_secret: str
-    """Secret with the authority's certificates; empty for the usual ones."""
-    ca_key: str
-    take_over_from: str
-    """UID of the former owner of the index; empty for none."""
-
-
-@dataclass(frozen=True, slots=True)
 class Volumes:
     """spec.elasticsearch.volumes: Retain or Delete."""
 
@@ -133,19 +116,6 @@ class Api:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshots:
-    """spec.snapshots; of claim, location and name one is given, the others are empty."""
-
-    claim: str
-    folder: str
-    location: str
-    name: str
-    read_only: bool
-    schedule: str
-    keep: int
-
-
-@dataclass(frozen=True, slots=True)
 class Resolved:
     """Version and images in force, and those of them that a default came to."""
 
@@ -171,12 +141,12 @@ class MatchCluster:
     index: Index
     node_sets: tuple[NodeSet, ...]
     """Empty where Elasticsearch is external."""
-    external: External | None
+    external: parts.External | None
     volumes: Volumes
     max_unavailable: int
     """Elasticsearch nodes that a rolling change may have away at once."""
     api: Api
-    snapshots: Snapshots | None
+    snapshots: parts.Snapshots | None
     resolved: Resolved
     annotation: str
     """The resolved defaults as they are kept now; empty before the first reconcile."""
@@ -194,7 +164,8 @@ class MatchCluster:
     @property
     def given_secrets(self) -> tuple[str, ...]:
         """Names of the user's own Secrets that the spec refers to."""
-        return ()
+        external = (self.external.secret, self.external.ca_secret) if self.external else ()
+        return tuple(dict.fromkeys(filter(None, external)))
 
     @property
     def index_replicas(self) -> int:
@@ -222,11 +193,11 @@ def from_body(body: Mapping[str, Any], config: Config) -> MatchCluster:
         node_sets=()
         if elasticsearch.get("external")
         else tuple(_node_set(n) for n in elasticsearch.get("nodeSets") or [DEFAULT_NODE_SET]),
-        external=_external(elasticsearch.get("external")),
+        external=parts.external(elasticsearch.get("external")),
         volumes=Volumes(elasticsearch["volumes"]["onScaleDown"], elasticsearch["volumes"]["onDelete"]),
         max_unavailable=elasticsearch["update"]["maxUnavailable"],
         api=_api(api),
-        snapshots=_snapshots(spec.get("snapshots"), metadata["name"]),
+        snapshots=parts.snapshots(spec.get("snapshots"), metadata["name"]),
         resolved=resolve(elasticsearch["version"], elasticsearch["image"], api["image"], annotations, config),
         annotation=annotations.get(names.RESOLVED_ANNOTATION, ""),
     )
@@ -294,42 +265,6 @@ def _api(api: Json) -> Api:
         workers=api["workers"],
         all_orientations=api["allOrientations"],
         pod_template=api["podTemplate"],
-    )
-
-
-def _external(raw: Json | None) -> External | None:
-    if not raw:
-        return None
-    ca = raw.get("caSecretRef") or {"name": "", "key": ""}
-    return External(
-        urls=tuple(raw["urls"]),
-        secret=(raw.get("secretRef") or {"name": ""})["name"],
-        ca_secret=ca["name"],
-        ca_key=ca["key"],
-        take_over_from=raw["takeOverFrom"],
-    )
-
-
-def _snapshots(raw: Json | None, cluster: str) -> Snapshots | None:
-    if not raw:
-        return None
-    repository, schedule = raw["repository"], raw["schedule"]
-    claim = repository.get("claim") or {"name": "", "folder": ""}
-    if schedule:
-        try:
-            CronSim(schedule, datetime.min.replace(tzinfo=UTC))
-        except CronSimError as error:
-            raise InvalidSpecError(f"snapshots.schedule {schedule!r} cannot be: {error}") from None
-        if len(schedule.split()) != 5:
-            raise InvalidSpecError(f"snapshots.schedule {schedule!r} must have five fields; it is in minutes")
-    return Snapshots(
-        claim=claim["name"],
-        folder=claim["folder"] or cluster,
-        location=repository.get("location", ""),
-        name=repository.get("name", ""),
-        read_only=repository["readOnly"],
-        schedule=schedule,
-        keep=raw["keep"],
     )
 
 

@@ -90,7 +90,9 @@ def test_the_schema_can_be_left_to_others(render: Render) -> None:
 
 
 @pytest.mark.parametrize("namespaces", [[], ["photos", "press"]])
-def test_the_operator_has_no_wildcard_and_no_right_that_gives_itself_more(render: Render, namespaces: list[str]) -> None:
+def test_the_operator_has_no_wildcard_and_no_right_that_gives_itself_more(
+    render: Render, namespaces: list[str]
+) -> None:
     rules = rules_of(render(watchNamespaces=namespaces))
     assert rules
     for rule in rules:

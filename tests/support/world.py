@@ -18,6 +18,11 @@ Json = dict[str, Any]
 
 CRD: Json = yaml.safe_load((Path(__file__).parents[2] / "crds" / "matchclusters.yaml").read_text())
 SCHEMA: Json = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+CRDS: dict[str, Json] = {
+    item["spec"]["names"]["kind"]: item
+    for path in (Path(__file__).parents[2] / "crds").glob("*.yaml")
+    for item in [yaml.safe_load(path.read_text())]
+}
 CONFIG = Config(
     elasticsearch_version="8.19.21",
     elasticsearch_image="elasticsearch:{version}",
@@ -51,6 +56,12 @@ def body(spec: Json | None = None, **metadata: Any) -> Json:
             "spec": spec or {},
         }
     )
+
+
+def request_schema(kind: str) -> Json:
+    """The schema of a MatchSnapshot or MatchRestore."""
+    found: Json = CRDS[kind]["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    return found
 
 
 def cluster(spec: Json | None = None, *, config: Config = CONFIG, **metadata: Any) -> api.MatchCluster:

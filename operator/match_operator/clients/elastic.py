@@ -24,12 +24,14 @@ class ElasticClient:
 
     def __init__(self, access: Access) -> None:
         options: Json = {"basic_auth": (access.username, access.password)} if access.username else {}
+        if access.api_key:
+            options["api_key"] = access.api_key
         if access.authority:
             try:
                 options["ssl_context"] = ssl.create_default_context(cadata=access.authority)
             except (ssl.SSLError, ValueError) as error:
                 raise ElasticsearchError("the certificates to trust are not readable as PEM") from error
-        self._client = Elasticsearch(access.url, request_timeout=TIMEOUT, max_retries=0, **options)
+        self._client = Elasticsearch(access.url.split(","), request_timeout=TIMEOUT, max_retries=0, **options)
         self._writer = self._client.options(request_timeout=WRITE_TIMEOUT)
 
     def observe(self, alias: str) -> Elastic:

@@ -10,9 +10,15 @@ from elastic_transport import TlsError
 from elasticsearch import ApiError, TransportError, UnsupportedProductError
 
 import match_index
+from match_operator.access import Access
 from match_operator.clients.elastic import ElasticClient, node_of
 from match_operator.errors import ElasticsearchError
 from match_operator.observed import Elastic
+
+
+def connect(to: Access) -> ElasticClient:
+    """The client for an Elasticsearch of either kind."""
+    return ExternalClient(to) if to.external else ElasticClient(to)
 
 
 class ExternalClient(ElasticClient):

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from match_operator import names
+from match_operator import access, names
 from match_operator.api import MatchCluster
-from match_operator.desired import pod
+from match_operator.desired import credentials, pod
 
 Json = dict[str, Any]
 
@@ -82,7 +82,7 @@ def _pod_template(cluster: MatchCluster) -> Json:
             "securityContext": pod.restricted_pod(),
             "affinity": pod.spread(cluster.name, names.API),
             "containers": [_container(cluster)],
-            "volumes": [{"name": "tmp", "emptyDir": {}}],
+            "volumes": [{"name": "tmp", "emptyDir": {}}, *credentials.volumes(cluster)],
         },
     }
     return pod.with_overrides(template, cluster.api.pod_template, "api.podTemplate")
@@ -90,11 +90,12 @@ def _pod_template(cluster: MatchCluster) -> Json:
 
 def _container(cluster: MatchCluster) -> Json:
     env = {
-        "ELASTICSEARCH_URL": names.elasticsearch_url(cluster.name, cluster.namespace),
+        "ELASTICSEARCH_URL": access.url(cluster),
         "ELASTICSEARCH_INDEX": cluster.index.name,
         "ALL_ORIENTATIONS": str(cluster.api.all_orientations).lower(),
         "MATCH_AUTH": "open",
         "MATCH_MANAGE_INDEX": "false",
+        **credentials.env(cluster),
         "PORT": str(names.API_PORT),
         "WORKER_COUNT": str(cluster.api.workers),
     }
@@ -110,7 +111,7 @@ def _container(cluster: MatchCluster) -> Json:
         # New connections stop arriving before the server stops accepting them.
         "lifecycle": {"preStop": {"exec": {"command": ["sleep", "5"]}}},
         "securityContext": pod.restricted_container() | {"readOnlyRootFilesystem": True},
-        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - a volume of the pod's own
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}, *credentials.mounts(cluster)],  # noqa: S108 - its own
     }
 
 

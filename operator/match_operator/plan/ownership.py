@@ -30,6 +30,8 @@ def problems(cluster: MatchCluster, seen: Observed) -> Iterator[Problem]:
         return
     marked = {**elastic.indices, **elastic.spare} or {"": {"mappings": elastic.template or {}}}
     for name, index in marked.items():
+        if name in seen.restoring:
+            continue  # it has the mark of where the snapshot was made
         owner = _owner(index["mappings"])
         if owner.get("uid") in (None, cluster.uid) or owner["uid"] == external.take_over_from:
             continue

@@ -158,19 +158,19 @@ def _restoring(cluster: MatchCluster, seen: Observed, item: Json) -> Answer:
     live = elastic.spare.get(target)
     if live is None:
         return _begin(cluster, seen, item, facts)
-    if not elastic.restored.get(target):
-        return Answer(item, "Restoring", f"waiting for all shards of index {target}", facts)
-    meta = live["mappings"].get("_meta", {})
+    meta, mark = live["mappings"].get("_meta", {}), ownership.mark(cluster)
     if meta.get("match", {}).get("schema") != match_index.SCHEMA_VERSION:
         return Answer(item, "Failed", "the snapshot holds no index of images of this version", facts)
+    if meta["match"].get("owner") != mark:
+        kept = {k: v for k, v in meta["match"].items() if k != "owner"} | ({"owner": mark} if mark else {})
+        step = MarkIndex(target, meta | {"match": kept})
+        return Answer(item, "Restoring", f"waiting for the mark of index {target}", facts, (step,))
+    if not elastic.restored.get(target):
+        return Answer(item, "Restoring", f"waiting for all shards of index {target}", facts)
     # Once more, since images may have been added; the index that was restored is then given up by itself.
     if refusal := _would_lose(cluster, elastic, item):
         return Answer(item, "Refused", refusal)
     wait = f"waiting for the alias {cluster.index.name} to move to index {target}"
-    mark = ownership.mark(cluster)
-    if meta["match"].get("owner") != mark:
-        kept = {k: v for k, v in meta["match"].items() if k != "owner"} | ({"owner": mark} if mark else {})
-        return Answer(item, "Restoring", wait, facts, (MarkIndex(target, meta | {"match": kept}),))
     return Answer(item, "Restoring", wait, facts, (SwitchIndex(cluster.index.name, replaced, target),))
 
 

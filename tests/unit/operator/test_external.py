@@ -1,5 +1,6 @@
 """A MatchCluster over an Elasticsearch that exists already: what is managed there, and what is left alone."""
 
+import base64
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -8,7 +9,10 @@ import pytest
 
 import match_index
 import world
-from match_operator import plan, status
+from match_operator import access, plan, status
+from match_operator.desired.api import deployment
+from match_operator.desired.migration import Move, job
+from match_operator.errors import ElasticsearchError
 from match_operator.observed import Elastic, Node
 from match_operator.plan.steps import Apply, CreateIndex, MarkIndex, PutTemplate, UpdateIndex
 from world import external
@@ -206,3 +210,67 @@ def test_any_version_from_8_on_is_as_it_should_be():
 def test_templates_of_indices_whose_names_begin_alike_do_not_meet():
     patterns = [match_index.template_body(name, 1, 1)["index_patterns"] for name in ("images", "images-old")]
     assert patterns == [["images-00*"], ["images-old-00*"]]
+
+
+def secret(**data):
+    """A Secret of the user's."""
+    return {"data": {k: base64.b64encode(v.encode()).decode() for k, v in data.items()}}
+
+
+def access_with(given, **fields):
+    cluster = of(external(**fields))
+    return access.to_elasticsearch(cluster, replace(world.seen(cluster), given=given))
+
+
+CREDENTIALS = {"secretRef": {"name": "es"}}
+
+
+def test_user_and_password_or_an_api_key_come_from_the_secret_that_is_named():
+    both = access_with({"es": secret(username="u", password="p")}, **CREDENTIALS)
+    assert (both.url, both.username, both.password, both.api_key) == ("https://es.example:9200", "u", "p", "")
+    key = access_with({"es": secret(apiKey="k")}, **CREDENTIALS)
+    assert (key.username, key.api_key) == ("", "k")
+
+
+def test_the_authority_comes_from_the_key_that_is_named():
+    fields = {"caSecretRef": {"name": "ca", "key": "tls.crt"}}
+    assert access_with({"ca": secret(**{"tls.crt": "PEM"})}, **fields).authority == "PEM"
+    assert of(external(**fields)).given_secrets == ("ca",)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"es": None}, "there is no Secret es in this namespace"),
+        ({"es": secret(user="u")}, "the Secret es holds neither username and password nor apiKey"),
+        ({"es": secret(username="u")}, "the Secret es holds nothing under password"),
+    ],
+)
+def test_a_secret_that_cannot_be_used_is_said(given, sentence):
+    with pytest.raises(ElasticsearchError, match=sentence):
+        access_with(given, **CREDENTIALS)
+
+
+@pytest.mark.parametrize(
+    "make_pod", [deployment, lambda c: job(c, Move(ONE, "images-000002"))], ids=["api", "job"]
+)
+def test_pods_have_the_credentials_as_files_and_never_in_their_environment(make_pod):
+    cluster = of(external(**CREDENTIALS, caSecretRef={"name": "ca", "key": "tls.crt"}))
+    spec = make_pod(cluster)["spec"]["template"]["spec"]
+    [container] = spec["containers"]
+    env = {item["name"]: item["value"] for item in container["env"]}
+    assert env["ELASTICSEARCH_URL"] == "https://es.example:9200"
+    mounted = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+    volumes = {volume["name"]: volume for volume in spec["volumes"]}
+    folder = volumes[mounted[env["ELASTICSEARCH_CREDENTIALS"]]]["projected"]["sources"]
+    assert [s["secret"]["items"][0]["path"] for s in folder] == ["username", "password", "apiKey"]
+    assert {s["secret"]["name"] for s in folder} == {"es"}
+    authority, _, file = env["ELASTICSEARCH_CA_CERTS"].rpartition("/")
+    assert volumes[mounted[authority]]["secret"] == {
+        "secretName": "ca",
+        "items": [{"key": "tls.crt", "path": file}],
+    }
+
+
+def test_without_secrets_the_pods_mount_none():
+    assert [v["name"] for v in deployment(CLUSTER)["spec"]["template"]["spec"]["volumes"]] == ["tmp"]
