@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from match_operator import names, quantities
+from match_operator import names, parts, quantities
 from match_operator.config import Config
 from match_operator.errors import InvalidSpecError
 
@@ -158,10 +158,13 @@ class MatchCluster:
     paused: bool
     index: Index
     node_sets: tuple[NodeSet, ...]
+    """Empty where Elasticsearch is external."""
+    external: parts.External | None
     volumes: Volumes
     max_unavailable: int
     """Elasticsearch nodes that a rolling change may have away at once."""
     api: Api
+    snapshots: parts.Snapshots | None
     resolved: Resolved
     annotation: str
     """The resolved defaults as they are kept now; empty before the first reconcile."""
@@ -179,11 +182,17 @@ class MatchCluster:
     @property
     def given_secrets(self) -> tuple[str, ...]:
         """Names of the user's own Secrets that the spec refers to."""
-        return (self.api.auth.secret,) if self.api.auth.mode == GIVEN else ()
+        external = (self.external.secret, self.external.ca_secret) if self.external else ()
+        return tuple(dict.fromkeys(filter(None, (*external, self.api.auth.secret))))
 
     @property
     def index_replicas(self) -> int:
-        """Copies of each shard that the data nodes have room for: two copies never share a node."""
+        """Copies of each shard that the data nodes have room for: two copies never share a node.
+
+        Of an external Elasticsearch only a look can tell: see ``plan/index.py``.
+        """
+        if self.external:
+            return self.index.replicas
         return min(self.index.replicas, self.data_nodes - 1)
 
 
@@ -200,10 +209,14 @@ def from_body(body: Mapping[str, Any], config: Config) -> MatchCluster:
         generation=metadata.get("generation", 0),
         paused=spec["paused"],
         index=Index(index["name"], index["shards"], index["replicas"], index["refreshInterval"]),
-        node_sets=tuple(_node_set(n) for n in elasticsearch.get("nodeSets") or [DEFAULT_NODE_SET]),
+        node_sets=()
+        if elasticsearch.get("external")
+        else tuple(_node_set(n) for n in elasticsearch.get("nodeSets") or [DEFAULT_NODE_SET]),
+        external=parts.external(elasticsearch.get("external")),
         volumes=Volumes(elasticsearch["volumes"]["onScaleDown"], elasticsearch["volumes"]["onDelete"]),
         max_unavailable=elasticsearch["update"]["maxUnavailable"],
         api=_api(api, resolved),
+        snapshots=parts.snapshots(spec.get("snapshots"), metadata["name"]),
         resolved=resolved,
         annotation=annotations.get(names.RESOLVED_ANNOTATION, ""),
     )

@@ -70,6 +70,8 @@ def register(
     async def cluster_changed(*, namespace: str | None, name: str, **_: Any) -> None:
         queue.add((namespace or "", name))
 
+    _watch_requests(registry, queue)
+
     async def child_changed(*, namespace: str | None, labels: kopf.Labels, **_: Any) -> None:
         queue.add((namespace or "", labels[names.CLUSTER_LABEL]))
 
@@ -81,6 +83,16 @@ def register(
             id=f"child_changed/{plural}",
             labels={names.CLUSTER_LABEL: kopf.PRESENT},
         )(child_changed)
+
+
+def _watch_requests(registry: kopf.OperatorRegistry, queue: WorkQueue) -> None:
+    """What is asked of a MatchCluster is worked on with it, never beside it."""
+
+    async def asked(*, namespace: str | None, spec: kopf.Spec, **_: Any) -> None:
+        queue.add((namespace or "", spec["cluster"]))
+
+    for plural in names.REQUESTS.values():
+        kopf.on.event(names.GROUP, names.VERSION, plural, registry=registry, id=f"asked/{plural}")(asked)
 
 
 def _expiring(found: kopf.ConnectionInfo, expiration: datetime.datetime) -> kopf.ConnectionInfo:

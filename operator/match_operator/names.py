@@ -7,6 +7,10 @@ VERSION: Final = "v1alpha1"
 PLURAL: Final = "matchclusters"
 KIND: Final = "MatchCluster"
 API_VERSION: Final = f"{GROUP}/{VERSION}"
+SNAPSHOT_KIND: Final = "MatchSnapshot"
+RESTORE_KIND: Final = "MatchRestore"
+REQUESTS: Final = {SNAPSHOT_KIND: "matchsnapshots", RESTORE_KIND: "matchrestores"}
+"""What is asked of a MatchCluster once: plural by kind."""
 
 MANAGER: Final = "match-operator"
 """Field manager of every server-side apply, and what ``managed-by`` says."""
@@ -32,6 +36,7 @@ API_SERVICE_PORT: Final = 80
 
 DATA_VOLUME: Final = "data"
 KEYS_FILE: Final = "keys"
+SNAPSHOTS_VOLUME: Final = "snapshots"
 CONFIG_KEY: Final = "elasticsearch.yml"
 ELASTICSEARCH: Final = "elasticsearch"
 API: Final = "api"

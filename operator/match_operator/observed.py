@@ -4,13 +4,16 @@ import base64
 import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Final
 
 from match_operator import names
 
 Json = dict[str, Any]
 Ref = tuple[str, str]
 """Kind and name."""
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,42 @@ class Shutdown:
 
 
 @dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A snapshot in the repository."""
+
+    name: str
+    state: str
+    """SUCCESS, PARTIAL, FAILED, IN_PROGRESS or what else Elasticsearch calls it."""
+    start: str
+    """When it was begun, as RFC 3339 in UTC."""
+    end: str
+    """When it ended; empty while it has not."""
+    indices: tuple[str, ...]
+    cluster: str = ""
+    """Namespace and name of the MatchCluster whose it is, as it was written there; empty for none."""
+    scheduled: bool = False
+    """Whether the schedule made it, not a MatchSnapshot."""
+    reason: str = ""
+    """Why it failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A snapshot repository and what of ours is in it."""
+
+    name: str
+    body: Json | None
+    """Its type and settings as registered; None where it is not."""
+    snapshots: tuple[Snapshot, ...] = ()
+    silence: str = ""
+    """Why its snapshots cannot be listed, in Elasticsearch's words."""
+
+    def find(self, name: str) -> Snapshot | None:
+        """A snapshot by its name."""
+        return next((s for s in self.snapshots if s.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
 class Elastic:
     """An Elasticsearch cluster that answered."""
 
@@ -100,6 +139,10 @@ class Elastic:
     """Why a shard copy that is nowhere goes nowhere, in Elasticsearch's words."""
     stuck: str = ""
     """Why a shard that should leave a node cannot, in Elasticsearch's words."""
+    repository: Repository | None = None
+    """The repository that the spec names; None where it names none."""
+    restored: Mapping[str, bool] = field(default_factory=dict)
+    """By name of index into which a snapshot is restored: whether all its shards are there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +155,10 @@ class Observed:
     """Why ``elastic`` is None."""
     status: Json = field(default_factory=dict)
     """The status written last."""
+    requests: tuple[Json, ...] = ()
+    """MatchSnapshots and MatchRestores that name the cluster."""
+    now: datetime = EPOCH
+    """When this was seen."""
     given: Mapping[str, Json | None] = field(default_factory=dict)
     """The user's own Secrets that the spec names, by name; None where there is none of that name."""
 
@@ -137,6 +184,16 @@ class Observed:
     def secret(self, name: str) -> Json | None:
         """A Secret of ours by its name."""
         return self.children.get(("Secret", name))
+
+    @property
+    def restoring(self) -> frozenset[str]:
+        """Indices into which a snapshot is being restored; nothing else is done with them."""
+        return frozenset(
+            status["index"]
+            for item in self.requests
+            for status in [item.get("status") or {}]
+            if item["kind"] == names.RESTORE_KIND and status.get("phase") == "Restoring"
+        )
 
     @property
     def formed(self) -> bool:

@@ -13,13 +13,14 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from match_operator import access, api, credentials, desired, names, observed, plan, status
+from match_operator.clients import external
 from match_operator.clients.elastic import ElasticClient
 from match_operator.clients.kube import Kube
 from match_operator.config import Config
 from match_operator.credentials import Chance
 from match_operator.desired import elasticsearch
 from match_operator.errors import ElasticsearchError, InvalidSpecError
-from match_operator.plan import index, membership, restart, steps
+from match_operator.plan import index, membership, requests, restart, snapshots, steps
 
 Json = dict[str, Any]
 Key = tuple[str, str]
@@ -28,6 +29,8 @@ Key = tuple[str, str]
 LOG = logging.getLogger(__name__)
 BUSY_SECONDS: Final = 2.0
 """Time to the next look while something is under way of which Kubernetes sends no event."""
+SILENT_SECONDS: Final = 15.0
+"""Time to the next try of an external Elasticsearch that could not be used."""
 COUNT_SECONDS: Final = 60.0
 """Shortest time between two writes of a status in which only the number of images differs."""
 
@@ -38,7 +41,7 @@ class Reconciler:
 
     config: Config
     kube: Kube
-    connect: Callable[[access.Access], ElasticClient] = ElasticClient
+    connect: Callable[[access.Access], ElasticClient] = external.connect
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
     token: Callable[[], str] = field(default=lambda: secrets.token_urlsafe(32))
     _elastic: dict[Key, tuple[access.Access, ElasticClient]] = field(default_factory=dict)
@@ -52,6 +55,8 @@ class Reconciler:
         body = self.kube.cluster(*key)
         if body is None or body["metadata"].get("deletionTimestamp"):
             self._forget(key)
+            for item in self.kube.requests(*key):
+                self._answer(requests.orphaned(item))
             return None
         try:
             cluster = api.from_body(body, self.config)
@@ -67,17 +72,27 @@ class Reconciler:
             return self.config.resync_seconds
         new = status.make(cluster, seen, todo, self.now())
         self._report(key, body, new)
-        return BUSY_SECONDS if "operation" in new or todo.steps else self.config.resync_seconds
+        under_way = [self._answer(answer) for answer in requests.answers(cluster, seen)]
+        busy = "operation" in new or todo.steps or any(under_way)
+        if cluster.external and seen.elastic is None:
+            return SILENT_SECONDS
+        return BUSY_SECONDS if busy else self._rest(cluster)
 
     def _observe(self, cluster: api.MatchCluster, body: Json) -> observed.Observed:
         children = self.kube.children(cluster.namespace, cluster.name)
         given = {name: self.kube.secret(cluster.namespace, name) for name in cluster.given_secrets}
-        seen = observed.Observed(children, status=body.get("status") or {}, given=given)
-        if not any(observed.is_ready(pod) for pod in seen.pods(names.ELASTICSEARCH)):
+        seen = observed.Observed(
+            children,
+            status=body.get("status") or {},
+            given=given,
+            requests=self.kube.requests(cluster.namespace, cluster.name),
+            now=self.now(),
+        )
+        if not cluster.external and not any(observed.is_ready(p) for p in seen.pods(names.ELASTICSEARCH)):
             return seen
         try:
             client = self._connected(_key(body), access.to_elasticsearch(cluster, seen))
-            return replace(seen, elastic=client.observe(cluster.index.name))
+            return replace(seen, elastic=_look(client, cluster, seen))
         except ElasticsearchError as error:
             return replace(seen, silence=str(error))
 
@@ -123,6 +138,35 @@ class Reconciler:
             case _:
                 tell(self._elastic[_key(body)][1], step)  # planned for what a client of it saw
 
+    def _answer(self, answer: requests.Answer) -> bool:
+        """Do what a request needs now and say so in its status; whether it is under way."""
+        item, message = answer.item, answer.message
+        key = (item["metadata"]["namespace"], item["spec"]["cluster"])
+        for step in answer.steps:
+            LOG.info("%s/%s: %s", item["metadata"]["namespace"], item["metadata"]["name"], step)
+            try:
+                tell(self._elastic[key][1], step)
+            except ElasticsearchError as error:
+                message = f"Elasticsearch ({step}): {error}"
+                break
+            self.kube.event(item, step.reason, str(step))
+        new = status.of_request(replace(answer, message=message), self.now())
+        if new != item.get("status"):
+            self.kube.write_status(item, new)
+            if answer.phase != requests.phase(item):
+                failed = answer.phase in ("Failed", "Refused")
+                self.kube.event(item, answer.phase, message, warning=failed)
+        return answer.phase in ("Running", "Restoring")
+
+    def _rest(self, cluster: api.MatchCluster) -> float:
+        """Seconds until a settled cluster is looked at again; the schedule of snapshots wakes it."""
+        resync = self.config.resync_seconds
+        if not cluster.snapshots or not cluster.snapshots.schedule:
+            return resync
+        now = self.now()
+        due = (snapshots.next_time(cluster.snapshots.schedule, now) - now).total_seconds()
+        return min(resync, due + 1.0)
+
     def _report(self, key: Key, body: Json, new: Json) -> None:
         old = body.get("status") or {}
         due = time.monotonic() - self._counted.get(key, float("-inf")) >= COUNT_SECONDS
@@ -158,6 +202,18 @@ def _key(body: Json) -> Key:
     return body["metadata"]["namespace"], body["metadata"]["name"]
 
 
+def _look(client: ElasticClient, cluster: api.MatchCluster, seen: observed.Observed) -> observed.Elastic:
+    elastic = client.observe(cluster.index.name)
+    if cluster.snapshots is None:
+        return elastic
+    wanted = [i["spec"]["snapshot"] for i in seen.requests if i["kind"] == names.RESTORE_KIND]
+    return replace(
+        elastic,
+        repository=client.repository(snapshots.repository(cluster), cluster.index.name, sorted(set(wanted))),
+        restored={name: client.is_whole(name) for name in seen.restoring if name in elastic.spare},
+    )
+
+
 def tell(elastic: ElasticClient, step: steps.Step) -> None:
     """Take a step that concerns Elasticsearch; raises ``ElasticsearchError``."""
     match step:
@@ -191,6 +247,26 @@ def _tell_index(elastic: ElasticClient, step: steps.Step) -> None:
             elastic.drop_index(name)
         case steps.UpdateIndex(name, settings):
             elastic.update_index(name, settings)
+        case steps.MarkIndex(name, meta):
+            elastic.mark_index(name, meta)
+        case _:
+            _tell_snapshots(elastic, step)
+
+
+def _tell_snapshots(elastic: ElasticClient, step: steps.Step) -> None:
+    match step:
+        case steps.PutRepository(name, body):
+            elastic.snapshots.register(name, body)
+        case steps.TakeSnapshot(repository, name, source, metadata):
+            elastic.snapshots.take(repository, name, source, metadata)
+        case steps.DropSnapshots(repository, surplus):
+            elastic.snapshots.drop(repository, surplus)
+        case steps.RestoreSnapshot(repository, name, source, target, settings):
+            elastic.snapshots.restore(repository, name, source, target, settings)
+        case steps.SwitchIndex(alias, source, target):
+            elastic.switch_index(alias, source, target)
+        case steps.DropReplaced(name):
+            elastic.drop_index(name)
 
 
 def _first_masters(

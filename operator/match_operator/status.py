@@ -11,7 +11,7 @@ from typing import Any
 from match_operator import names, observed
 from match_operator.api import GENERATED, GIVEN, MatchCluster
 from match_operator.observed import Observed
-from match_operator.plan import Plan, drain, index, membership, versions
+from match_operator.plan import Plan, drain, index, membership, requests, snapshots, versions
 
 Json = dict[str, Any]
 
@@ -54,6 +54,8 @@ def make(cluster: MatchCluster, seen: Observed, plan: Plan, now: datetime) -> Js
         _stalled(plan),
         *((f"{name}Ready", part.serving, part.reason, part.message) for name, part in parts.items()),
     ]
+    if cluster.snapshots:
+        verdicts.append(_snapshots_verdict(cluster, seen))
     status: Json = {
         "observedGeneration": cluster.generation,
         "phase": phase,
@@ -63,6 +65,8 @@ def make(cluster: MatchCluster, seen: Observed, plan: Plan, now: datetime) -> Js
         "index": _index_numbers(cluster, seen),
         "api": _api_numbers(cluster, seen),
     }
+    if cluster.snapshots and (numbers := _snapshots(cluster, seen)):
+        status["snapshots"] = numbers
     if what:
         status["operation"] = _operation(what, waiting_for or "the objects just written", seen.status, now)
     return status
@@ -84,6 +88,60 @@ def invalid(body: Json, message: str, now: datetime) -> Json:
         "phase": "Invalid",
         "conditions": [*_conditions(verdicts, generation, before, now), *kept],
     }
+
+
+def of_request(answer: requests.Answer, now: datetime) -> Json:
+    """Status of a MatchSnapshot or MatchRestore."""
+    metadata, before = answer.item["metadata"], answer.item.get("status") or {}
+    failed = answer.phase in ("Failed", "Refused")
+    done = answer.phase == "Completed"
+    verdicts = [
+        ("Ready", done, answer.phase, answer.message),
+        ("Reconciling", not failed and not done, answer.phase, answer.message),
+        ("Stalled", failed, answer.phase, answer.message),
+    ]
+    generation = metadata.get("generation", 0)
+    return {
+        "observedGeneration": generation,
+        "phase": answer.phase,
+        "message": answer.message,
+        **answer.facts,
+        "conditions": _conditions(verdicts, generation, before, now),
+    }
+
+
+def _snapshots(cluster: MatchCluster, seen: Observed) -> Json:
+    """The snapshots there are and when the next comes; while nothing can be asked, what was known before."""
+    assert cluster.snapshots is not None  # noqa: S101 - narrows the type
+    found = snapshots.ready(seen)
+    before: Json = dict(seen.status.get("snapshots", {}))
+    if found is None:
+        return before
+    mine = f"{cluster.namespace}/{cluster.name}"
+    good = sorted(
+        (s for s in found.snapshots if s.state == "SUCCESS" and s.cluster == mine), key=lambda s: s.start
+    )
+    numbers: Json = {"repository": found.name, "count": len(good)}
+    if good:
+        numbers |= {"last": good[-1].name, "lastTime": good[-1].start}
+    if schedule := cluster.snapshots.schedule:
+        numbers["next"] = _time(snapshots.next_time(schedule, seen.now))
+    return numbers
+
+
+def _snapshots_verdict(cluster: MatchCluster, seen: Observed) -> tuple[str, bool, str, str]:
+    kind, name = "SnapshotsReady", snapshots.repository(cluster)
+    repository = seen.elastic.repository if seen.elastic else None
+    if repository is None:
+        return (kind, False, "Unknown", "the repository cannot be seen while Elasticsearch does not answer")
+    if repository.body is None:
+        return (kind, False, "Missing", f"Elasticsearch knows no repository {name}")
+    if repository.silence:
+        return (kind, False, "Unusable", f"the repository {name} cannot be read: {repository.silence}")
+    last = max((s for s in repository.snapshots if s.scheduled), key=lambda s: s.start, default=None)
+    if last and last.state in ("FAILED", "PARTIAL"):
+        return (kind, False, "LastFailed", f"Elasticsearch calls {last.name} {last.state}: {last.reason}")
+    return (kind, True, "Available", f"snapshots are in the repository {name}")
 
 
 def differs(new: Json, old: Json, *, count_is_due: bool) -> bool:
@@ -167,7 +225,21 @@ def _time(now: datetime) -> str:
     return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def _external(seen: Observed) -> Part:
+    """An Elasticsearch that is not ours: all that counts is what our index is like there."""
+    if seen.elastic is None:
+        return Part(False, False, "Unreachable", f"the external Elasticsearch cannot be used: {seen.silence}")
+    health = seen.elastic.health
+    summary = f"the external Elasticsearch answers and the health of the index is {health}"
+    if health != "green":
+        why = f"; {seen.elastic.unassigned}" if seen.elastic.unassigned else ""
+        return Part(health == "yellow", False, "HealthNotGreen", summary + why)
+    return Part(True, True, "Healthy", summary)
+
+
 def _elasticsearch(cluster: MatchCluster, seen: Observed) -> Part:
+    if cluster.external:
+        return _external(seen)
     pods = [p for p in seen.pods(names.ELASTICSEARCH) if p["metadata"]["name"] in membership.wanted(cluster)]
     ready = sum(observed.is_ready(pod) for pod in pods)
     health = seen.elastic.health if seen.elastic else "unknown"
@@ -196,18 +268,19 @@ def _index(cluster: MatchCluster, seen: Observed, plan: Plan) -> Part:
         return Part(
             False, False, "Unknown", f"the index {alias} cannot be seen while Elasticsearch does not answer"
         )
+    if any(problem.reason in index.NOT_OURS for problem in plan.problems):
+        return Part(False, False, "Taken", f"{alias} leads to an index that is not this MatchCluster's")
     if not seen.elastic.indices:
         return Part(False, False, "Missing", f"the index {alias} is not created yet")
-    if any(problem.reason == "IndexTaken" for problem in plan.problems):
-        return Part(False, False, "Taken", f"{alias} leads to an index that is not this operator's")
     backing = ", ".join(sorted(seen.elastic.indices))
-    if cluster.index_replicas < cluster.index.replicas:
+    copies = index.copies(cluster, seen.elastic)
+    if copies < cluster.index.replicas:
         return Part(
             True,
             True,
             "ReplicasClamped",
             f"the alias {alias} leads to {backing}; index.replicas is {cluster.index.replicas} but "
-            f"{cluster.data_nodes} data nodes have room for {cluster.index_replicas}",
+            f"{cluster.data_nodes or len(seen.elastic.nodes)} data nodes have room for {copies}",
         )
     return Part(True, True, "Available", f"the alias {alias} leads to {backing}")
 
@@ -243,13 +316,10 @@ def _api(cluster: MatchCluster, seen: Observed) -> Part:
 def _elasticsearch_numbers(cluster: MatchCluster, seen: Observed) -> Json:
     before = seen.status.get("elasticsearch", {})
     ready = sum(bool((pod := seen.pod(n)) and observed.is_ready(pod)) for n in membership.wanted(cluster))
-    leaving, shards = drain.progress(cluster, seen)
-    numbers: Json = {
-        "health": seen.elastic.health if seen.elastic else "unknown",
-        "nodes": cluster.nodes,
-        "readyNodes": ready,
-        "summary": f"{ready}/{cluster.nodes}",
-    }
+    leaving, shards = ([], 0) if cluster.external else drain.progress(cluster, seen)
+    numbers: Json = {"health": seen.elastic.health if seen.elastic else "unknown", "summary": "external"}
+    if not cluster.external:
+        numbers |= {"nodes": cluster.nodes, "readyNodes": ready, "summary": f"{ready}/{cluster.nodes}"}
     if leaving:
         numbers |= {"leaving": leaving, "shardsLeft": shards}
     uuid = (seen.elastic.uuid if seen.elastic else "") or before.get("clusterUUID")
@@ -265,7 +335,7 @@ def _index_numbers(cluster: MatchCluster, seen: Observed) -> Json:
     numbers: Json = {
         "documents": seen.elastic.documents,
         "backing": sorted(seen.elastic.indices)[-1],
-        "replicas": cluster.index_replicas,
+        "replicas": index.copies(cluster, seen.elastic),
     }
     if moving := index.move(cluster, seen):
         numbers["migration"] = {"from": moving.source, "to": moving.target, "copied": seen.elastic.copied}

@@ -30,11 +30,14 @@ FIELDS: Final[dict[str, Body]] = {
 }
 
 
-def mappings() -> Body:
-    """Mapping of a backing index; unknown fields are refused so that a typo cannot grow it."""
+def mappings(owner: Body | None = None) -> Body:
+    """Mapping of a backing index; unknown fields are refused so that a typo cannot grow it.
+
+    ``owner`` is kept in ``_meta``: whose index it is where several share one Elasticsearch.
+    """
     return {
         "dynamic": "strict",
-        "_meta": {"match": {"schema": SCHEMA_VERSION}},
+        "_meta": {"match": _meta(owner)},
         # They follow from the signature and would be more than half of each document.
         "_source": {"excludes": ["words"]},
         "properties": FIELDS,
@@ -52,19 +55,33 @@ def settings(shards: int, replicas: int, refresh_interval: str = "1s") -> Body:
     }
 
 
-def template_body(alias: str, shards: int, replicas: int, refresh_interval: str = "1s") -> Body:
-    """Composable index template for ``<alias>-*`` (``PUT /_index_template/<name>``)."""
+def template_body(
+    alias: str, shards: int, replicas: int, refresh_interval: str = "1s", owner: Body | None = None
+) -> Body:
+    """Composable index template for the backing indices of ``alias`` (``PUT /_index_template/<name>``).
+
+    The pattern is narrow because Elasticsearch refuses two templates of one priority whose patterns meet,
+    as ``images-*`` and ``images-old-*`` would.
+    """
     return {
-        "index_patterns": [f"{alias}-*"],
+        "index_patterns": [f"{alias}-00*"],
         "priority": 200,
-        "template": {"settings": settings(shards, replicas, refresh_interval), "mappings": mappings()},
-        "_meta": {"match": {"schema": SCHEMA_VERSION, "alias": alias}},
+        "template": {"settings": settings(shards, replicas, refresh_interval), "mappings": mappings(owner)},
+        "_meta": {"match": _meta(owner) | {"alias": alias}},
     }
 
 
-def index_body(alias: str) -> Body:
-    """Body that creates a backing index behind ``alias`` in one call (``PUT /<index>``)."""
-    return {"aliases": {alias: {"is_write_index": True}}}
+def index_body(alias: str, owner: Body | None = None) -> Body:
+    """Body that creates a backing index behind ``alias`` in one call (``PUT /<index>``).
+
+    With ``owner`` it says whose it is even if the template meanwhile says something else.
+    """
+    mark = {"mappings": {"_meta": {"match": _meta(owner)}}} if owner else {}
+    return {"aliases": {alias: {"is_write_index": True}}} | mark
+
+
+def _meta(owner: Body | None) -> Body:
+    return {"schema": SCHEMA_VERSION} | ({"owner": owner} if owner else {})
 
 
 def alias_action(alias: str, index: str) -> Body:

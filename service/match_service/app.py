@@ -42,6 +42,7 @@ def open_store(settings: Settings, memory: MirrorMemory | None = None) -> Store:
             settings.elasticsearch_index,
             manage_index=settings.manage_index,
             ca_certs=settings.elasticsearch_ca_certs or None,
+            credentials=settings.elasticsearch_credentials or None,
             memory=memory or MirrorMemory(mirror_bytes(settings.mirror_max_bytes)),
         )
     from match_service.store.embedded import EmbeddedStore  # noqa: PLC0415

@@ -56,6 +56,8 @@ class Settings:
     elasticsearch_index: str = "images"
     elasticsearch_doc_type: str = ""
     elasticsearch_ca_certs: str = ""
+    elasticsearch_credentials: str = ""
+    """Folder with the files ``username`` and ``password``, or ``apiKey``."""
     manage_index: bool = True
     mirror_max_bytes: int | None = None
     """Memory for the signatures of the whole index, shared by all workers; 0 for none, None for half of
@@ -98,6 +100,7 @@ class Settings:
             elasticsearch_index=env.text("ELASTICSEARCH_INDEX", "images"),
             elasticsearch_doc_type=env.text("ELASTICSEARCH_DOC_TYPE", ""),
             elasticsearch_ca_certs=env.text("ELASTICSEARCH_CA_CERTS", ""),
+            elasticsearch_credentials=env.text("ELASTICSEARCH_CREDENTIALS", ""),
             manage_index=env.flag("MATCH_MANAGE_INDEX", default=True),
             mirror_max_bytes=env.number("MATCH_MIRROR_MAX_BYTES", 0, 0, 2**40)
             if env.text("MATCH_MIRROR_MAX_BYTES", "")

@@ -53,11 +53,17 @@ def test_matchctl_brings_the_schema_as_it_is_written():
 
 
 def test_every_field_of_the_schema_is_read_by_the_operator():
-    full = {"elasticsearch": {"nodeSets": [{"name": "a"}]}, "api": {"autoscaling": {"max": 3}}}
-    full["api"]["auth"] = {"secretRef": {"name": "mine"}}
-    body = world.body(full)
+    external = {"urls": ["http://es:9200"], "secretRef": {"name": "a"}, "caSecretRef": {"name": "b"}}
     read: set[str] = set()
-    api.from_body(body | {"spec": Recording(body["spec"], read, "")}, world.CONFIG)
+    claim, location = {"claim": {"name": "c"}}, {"location": "/l", "name": "n"}
+    for elasticsearch, repository in (
+        ({"nodeSets": [{"name": "a"}]}, claim),
+        ({"external": external}, location),
+    ):
+        spec = {"elasticsearch": elasticsearch, "snapshots": {"repository": repository}}
+        auth = {"secretRef": {"name": "mine"}}
+        body = world.body(spec | {"api": {"autoscaling": {"max": 3}, "auth": auth}})
+        api.from_body(body | {"spec": Recording(body["spec"], read, "")}, world.CONFIG)
     opaque = ("requests", "limits")  # read by iterating
     unread = {path for path, _ in leaves(SPEC) if path not in read and path.rpartition(".")[2] not in opaque}
     assert unread == set()

@@ -12,12 +12,17 @@ from match_operator import api, desired, names, plan
 from match_operator.config import Config
 from match_operator.desired import elasticsearch
 from match_operator.observed import Disk, Elastic, Node, Observed, Shard
-from match_operator.plan import membership
+from match_operator.plan import membership, ownership
 
 Json = dict[str, Any]
 
 CRD: Json = yaml.safe_load((Path(__file__).parents[2] / "crds" / "matchclusters.yaml").read_text())
 SCHEMA: Json = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+CRDS: dict[str, Json] = {
+    item["spec"]["names"]["kind"]: item
+    for path in (Path(__file__).parents[2] / "crds").glob("*.yaml")
+    for item in [yaml.safe_load(path.read_text())]
+}
 CONFIG = Config(
     elasticsearch_version="8.19.21",
     elasticsearch_image="elasticsearch:{version}",
@@ -53,6 +58,12 @@ def body(spec: Json | None = None, **metadata: Any) -> Json:
     )
 
 
+def request_schema(kind: str) -> Json:
+    """The schema of a MatchSnapshot or MatchRestore."""
+    found: Json = CRDS[kind]["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    return found
+
+
 def cluster(spec: Json | None = None, *, config: Config = CONFIG, **metadata: Any) -> api.MatchCluster:
     """A parsed MatchCluster."""
     return api.from_body(body(spec, **metadata), config)
@@ -69,6 +80,11 @@ def node_sets(*sets: str | tuple[str, Json], **spec: Any) -> Json:
     """A spec with these node sets; each a name, or a name and its fields."""
     named = [{"name": s} if isinstance(s, str) else {"name": s[0]} | s[1] for s in sets]
     return {"elasticsearch": {"nodeSets": named} | spec}
+
+
+def external(**fields: Any) -> Json:
+    """A spec over an Elasticsearch that exists already."""
+    return {"elasticsearch": {"external": {"urls": ["https://es.example:9200"]} | fields}}
 
 
 def plan_for(of: api.MatchCluster, seen: Observed, *, formed: bool = True) -> plan.Plan:
@@ -162,7 +178,7 @@ def copies(of: api.MatchCluster, nodes: Iterable[str], size: int = 2**30) -> tup
 def elastic(of: api.MatchCluster, **changes: Any) -> Elastic:
     """An Elasticsearch in which everything has happened that should."""
     index = of.index
-    nodes = members(of)
+    nodes = members(of) or {"es-0": Node("id-es-0", "8.19.21"), "es-1": Node("id-es-1", "8.19.21")}
     data = [name for name, node in nodes.items() if node.is_data]
     answers: Json = {
         "uuid": "u-1",
@@ -174,7 +190,7 @@ def elastic(of: api.MatchCluster, **changes: Any) -> Elastic:
         "disks": {name: Disk(total=20 * 2**30, free=18 * 2**30, shards=1) for name in data},
         "voters": frozenset(node.id for node in nodes.values() if node.is_master),
         "template": match_index.template_body(
-            index.name, index.shards, of.index_replicas, index.refresh_interval
+            index.name, index.shards, of.index_replicas, index.refresh_interval, ownership.mark(of)
         ),
         "indices": {match_index.backing_index(index.name): live_index(of)},
         "documents": 7,
@@ -185,7 +201,7 @@ def elastic(of: api.MatchCluster, **changes: Any) -> Elastic:
 def live_index(of: api.MatchCluster, **settings: str) -> Json:
     """A backing index as Elasticsearch describes it."""
     body = match_index.settings(of.index.shards, of.index_replicas, of.index.refresh_interval)["index"]
-    return {"settings": {"index": body | settings}, "mappings": match_index.mappings()}
+    return {"settings": {"index": body | settings}, "mappings": match_index.mappings(ownership.mark(of))}
 
 
 def seen(of: api.MatchCluster, *, without: Iterable[tuple[str, str]] = (), **changes: Any) -> Observed:

@@ -1,7 +1,7 @@
 """Elasticsearch, as far as the operator needs it: what it is like, its index, and nodes that come and go."""
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from elastic_transport import TransportError
@@ -9,8 +9,9 @@ from elasticsearch import ApiError, Elasticsearch, NotFoundError
 
 import match_index
 from match_operator.access import Access
+from match_operator.clients import snapshots as archive
 from match_operator.errors import ElasticsearchError
-from match_operator.observed import Disk, Elastic, Json, Node, Shard, Shutdown
+from match_operator.observed import Disk, Elastic, Json, Node, Repository, Shard, Shutdown
 
 TIMEOUT: Final = 5.0
 """Seconds for one look; a reconcile tries again, so waiting longer only delays the status."""
@@ -23,12 +24,14 @@ class ElasticClient:
 
     def __init__(self, access: Access) -> None:
         options: Json = {"basic_auth": (access.username, access.password)} if access.username else {}
+        if access.api_key:
+            options["api_key"] = access.api_key
         if access.authority:
             try:
                 options["ssl_context"] = ssl.create_default_context(cadata=access.authority)
             except (ssl.SSLError, ValueError) as error:
                 raise ElasticsearchError("the certificates to trust are not readable as PEM") from error
-        self._client = Elasticsearch(access.url, request_timeout=TIMEOUT, max_retries=0, **options)
+        self._client = Elasticsearch(access.url.split(","), request_timeout=TIMEOUT, max_retries=0, **options)
         self._writer = self._client.options(request_timeout=WRITE_TIMEOUT)
 
     def observe(self, alias: str) -> Elastic:
@@ -45,7 +48,7 @@ class ElasticClient:
         members: Any = client.cat.nodes(
             h="name,id,version,node.role,master", full_id=True, format="json", master_timeout="2s"
         )
-        nodes = {m["name"]: _node(m) for m in members}
+        nodes = {m["name"]: node_of(m) for m in members}
         shards = self._shards()
         indices, spare = self._indices(alias)
         settings = client.cluster.get_settings(flat_settings=True, master_timeout="2s")
@@ -145,6 +148,37 @@ class ElasticClient:
         """Let every node vote again."""
         self._do(self._writer.cluster.delete_voting_config_exclusions, wait_for_removal=False)
 
+    def mark_index(self, name: str, meta: Json) -> None:
+        """Replace ``_meta`` of an index's mapping."""
+        self._do(self._writer.indices.put_mapping, index=name, meta=meta)
+
+    def switch_index(self, alias: str, source: str, target: str) -> None:
+        """Move an alias from one index to another in one step; fails if it is not on ``source``."""
+        actions = [
+            {"remove": {"index": source, "alias": alias, "must_exist": True}},
+            {"add": {"index": target, "alias": alias, "is_write_index": True}},
+        ]
+        self._do(self._writer.indices.update_aliases, actions=actions)
+
+    def repository(self, name: str, alias: str, also: Iterable[str]) -> Repository:
+        """A snapshot repository with the snapshots of ``alias`` and others by name."""
+        try:
+            return archive.observe(self._client, name, alias, also)
+        except (ApiError, TransportError) as error:
+            raise ElasticsearchError(_sentence(error)) from error
+
+    def is_whole(self, index: str) -> bool:
+        """Whether every primary shard of an index is there."""
+        try:
+            return archive.is_whole(self._client, index)
+        except (ApiError, TransportError) as error:
+            raise ElasticsearchError(_sentence(error)) from error
+
+    @property
+    def snapshots(self) -> archive.Snapshots:
+        """Changes in a snapshot repository and from it."""
+        return archive.Snapshots(self._writer, self._do)
+
     def close(self) -> None:
         """Drop the connections."""
         self._client.close()
@@ -152,7 +186,7 @@ class ElasticClient:
     def _indices(self, alias: str) -> tuple[dict[str, Json], dict[str, Json]]:
         """Indices behind the alias (or of its name), and backing indices that are not."""
         try:
-            found = self._client.indices.get(index=[alias, f"{alias}-*"], ignore_unavailable=True).body
+            found = self._client.indices.get(index=[alias, f"{alias}-00*"], ignore_unavailable=True).body
         except NotFoundError:
             return {}, {}
         behind = {name: index for name, index in found.items() if name == alias or alias in index["aliases"]}
@@ -171,9 +205,13 @@ class ElasticClient:
         template: Json = found[0]["index_template"]
         return template
 
-    def _shards(self) -> tuple[Shard, ...]:
+    def _shards(self, index: str | None = None) -> tuple[Shard, ...]:
         rows: Any = self._client.cat.shards(
-            h="index,shard,prirep,state,node,store", bytes="b", format="json", master_timeout="2s"
+            index=index,
+            h="index,shard,prirep,state,node,store",
+            bytes="b",
+            format="json",
+            master_timeout="2s",
         )
         return tuple(
             Shard(
@@ -258,7 +296,8 @@ class ElasticClient:
             raise ElasticsearchError(_sentence(error)) from error
 
 
-def _node(member: Json) -> Node:
+def node_of(member: Json) -> Node:
+    """A row of ``GET /_cat/nodes`` with id, version and node.role."""
     roles = member["node.role"]
     return Node(
         id=member["id"],

@@ -31,8 +31,9 @@ _PREFIXES: Final = {
     "HorizontalPodAutoscaler": ("/apis/autoscaling/v2", "horizontalpodautoscalers"),
     "Pod": ("/api/v1", "pods"),
     "Event": ("/api/v1", "events"),
+    **{kind: (f"/apis/{names.API_VERSION}", plural) for kind, plural in names.REQUESTS.items()},
 }
-CHILD_KINDS: Final = tuple(kind for kind in _PREFIXES if kind not in (names.KIND, "Event"))
+CHILD_KINDS: Final = tuple(kind for kind in _PREFIXES if kind not in (names.KIND, "Event", *names.REQUESTS))
 TIMEOUT: Final = (5.0, 30.0)
 """Seconds to connect, and to answer."""
 
@@ -70,6 +71,18 @@ class Kube:
                 found[kind, item["metadata"]["name"]] = item
         return found
 
+    def requests(self, namespace: str, cluster: str) -> tuple[Json, ...]:
+        """MatchSnapshots and MatchRestores that name a cluster, oldest first."""
+        found = [
+            item | {"apiVersion": names.API_VERSION, "kind": kind}
+            for kind in names.REQUESTS
+            for item in self._request("get", _path(kind, namespace))["items"]
+            if item["spec"]["cluster"] == cluster and not item["metadata"].get("deletionTimestamp")
+        ]
+        return tuple(
+            sorted(found, key=lambda item: (item["metadata"]["creationTimestamp"], item["metadata"]["name"]))
+        )
+
     def apply(self, item: Json, *, missing: bool) -> None:
         """Server-side apply; an object believed ``missing`` is never taken from someone else."""
         metadata = item["metadata"]
@@ -90,9 +103,9 @@ class Kube:
         self._apply(_path(names.KIND, metadata["namespace"], metadata["name"]), body)
 
     def write_status(self, cluster: Json, status: Json) -> None:
-        """Replace the status of a MatchCluster; raises ``ConflictError`` if it changed meanwhile."""
+        """Replace the status of an object of ours; raises ``ConflictError`` if it was made anew meanwhile."""
         metadata = cluster["metadata"]
-        path = _path(names.KIND, metadata["namespace"], metadata["name"]) + "/status"
+        path = _path(cluster["kind"], metadata["namespace"], metadata["name"]) + "/status"
         body = [
             {"op": "test", "path": "/metadata/uid", "value": metadata["uid"]},
             {"op": "add", "path": "/status", "value": status},
@@ -139,7 +152,7 @@ class Kube:
             "metadata": {"generateName": f"{metadata['name']}-", "namespace": metadata["namespace"]},
             "involvedObject": {
                 "apiVersion": names.API_VERSION,
-                "kind": names.KIND,
+                "kind": cluster["kind"],
                 "name": metadata["name"],
                 "namespace": metadata["namespace"],
                 "uid": metadata["uid"],

@@ -27,9 +27,8 @@ def build(
     ``move`` is what the collection has to do because of the spec, if anything. Without ``credentials`` the
     Secrets are left out, and only they.
     """
-    credentials = credentials or Credentials()
-    objects = [*credentials.secrets]
-    objects += [*elasticsearch.build(cluster, initial_masters, replicas or {}), *api.build(cluster)]
+    nodes = [] if cluster.external else elasticsearch.build(cluster, initial_masters, replicas or {})
+    objects = [*(credentials or Credentials()).secrets, *nodes, *api.build(cluster)]
     if move:
         objects.append(migration.job(cluster, move))
     return [_finish(cluster, item) for item in objects]

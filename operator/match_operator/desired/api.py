@@ -2,9 +2,9 @@
 
 from typing import Any, Final
 
-from match_operator import names
+from match_operator import access, names
 from match_operator.api import GENERATED, OPEN, MatchCluster
-from match_operator.desired import pod
+from match_operator.desired import credentials, pod
 
 Json = dict[str, Any]
 
@@ -85,7 +85,11 @@ def _pod_template(cluster: MatchCluster) -> Json:
             "securityContext": pod.restricted_pod(),
             "affinity": pod.spread(cluster.name, names.API),
             "containers": [_container(cluster)],
-            "volumes": [{"name": "tmp", "emptyDir": {}}, *_keys_volume(cluster)],
+            "volumes": [
+                {"name": "tmp", "emptyDir": {}},
+                *_keys_volume(cluster),
+                *credentials.volumes(cluster),
+            ],
         },
     }
     return pod.with_overrides(template, cluster.api.pod_template, "api.podTemplate")
@@ -93,11 +97,12 @@ def _pod_template(cluster: MatchCluster) -> Json:
 
 def _container(cluster: MatchCluster) -> Json:
     env = {
-        "ELASTICSEARCH_URL": names.elasticsearch_url(cluster.name, cluster.namespace),
+        "ELASTICSEARCH_URL": access.url(cluster),
         "ELASTICSEARCH_INDEX": cluster.index.name,
         "ALL_ORIENTATIONS": str(cluster.api.all_orientations).lower(),
         **({"MATCH_AUTH": "open"} if _is_open(cluster) else {}),
         "MATCH_MANAGE_INDEX": "false",
+        **credentials.env(cluster),
         "PORT": str(names.API_PORT),
         "WORKER_COUNT": str(cluster.api.workers),
         **({} if _is_open(cluster) else {"MATCH_API_KEYS_FILE": f"{KEYS}/{names.KEYS_FILE}"}),
@@ -117,6 +122,7 @@ def _container(cluster: MatchCluster) -> Json:
         "volumeMounts": [
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - a volume of the pod's own
             *([] if _is_open(cluster) else [{"name": "keys", "mountPath": KEYS, "readOnly": True}]),
+            *credentials.mounts(cluster),
         ],
     }
 

@@ -13,6 +13,8 @@ from match_operator.desired import pod
 Json = dict[str, Any]
 
 HOME = "/usr/share/elasticsearch"
+SNAPSHOTS = f"{HOME}/snapshots"
+"""Where the nodes have the volume of snapshots."""
 
 
 def build(cluster: MatchCluster, initial_masters: tuple[str, ...], replicas: Mapping[str, int]) -> list[Json]:
@@ -56,6 +58,7 @@ def settings(cluster: MatchCluster, node_set: NodeSet) -> Json:
         "node.store.allow_mmap": False,
         **node_set.config,
         **zones,
+        **({"path.repo": [SNAPSHOTS]} if _claim(cluster) else {}),
         "cluster.name": cluster.name,
         "node.name": "${POD_NAME}",
         "node.roles": list(node_set.roles),
@@ -155,6 +158,7 @@ def _pod_template(cluster: MatchCluster, node_set: NodeSet) -> Json:
             "containers": [_container(cluster, node_set)],
             "volumes": [
                 {"name": "config", "configMap": {"name": names.node_set(cluster.name, node_set.name)}},
+                *_snapshots_volume(cluster),
             ],
         },
     }
@@ -198,8 +202,18 @@ def _container(cluster: MatchCluster, node_set: NodeSet) -> Json:
                 "subPath": names.CONFIG_KEY,
                 "readOnly": True,
             },
+            *([{"name": names.SNAPSHOTS_VOLUME, "mountPath": SNAPSHOTS}] if _claim(cluster) else []),
         ],
     }
+
+
+def _claim(cluster: MatchCluster) -> str:
+    return cluster.snapshots.claim if cluster.snapshots else ""
+
+
+def _snapshots_volume(cluster: MatchCluster) -> list[Json]:
+    claim = _claim(cluster)
+    return [{"name": names.SNAPSHOTS_VOLUME, "persistentVolumeClaim": {"claimName": claim}}] if claim else []
 
 
 def _volume_claim(cluster: MatchCluster, node_set: NodeSet) -> Json:

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from match_operator import names
+from match_operator import access, names
 from match_operator.api import MatchCluster
-from match_operator.desired import pod
+from match_operator.desired import credentials, pod
 
 Json = dict[str, Any]
 
@@ -21,9 +21,10 @@ class Move:
 def job(cluster: MatchCluster, move: Move) -> Json:
     """Repeated until the alias is on the target: each attempt goes on where the last one died."""
     env = {
-        "ELASTICSEARCH_URL": names.elasticsearch_url(cluster.name, cluster.namespace),
+        "ELASTICSEARCH_URL": access.url(cluster),
         "ELASTICSEARCH_INDEX": cluster.index.name,
         "MATCH_MANAGE_INDEX": "false",
+        **credentials.env(cluster),
     }
     container = {
         "name": names.MIGRATION,
@@ -32,7 +33,7 @@ def job(cluster: MatchCluster, move: Move) -> Json:
         "env": [{"name": name, "value": value} for name, value in env.items()],
         "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "512Mi"}},
         "securityContext": pod.restricted_container() | {"readOnlyRootFilesystem": True},
-        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - a volume of the pod's own
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}, *credentials.mounts(cluster)],  # noqa: S108 - its own
     }
     labels = names.labels(cluster.name, names.MIGRATION)
     return {
@@ -49,7 +50,7 @@ def job(cluster: MatchCluster, move: Move) -> Json:
                     "restartPolicy": "OnFailure",
                     "securityContext": pod.restricted_pod(),
                     "containers": [container],
-                    "volumes": [{"name": "tmp", "emptyDir": {}}],
+                    "volumes": [{"name": "tmp", "emptyDir": {}}, *credentials.volumes(cluster)],
                 },
             },
         },

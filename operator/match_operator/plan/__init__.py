@@ -11,7 +11,7 @@ from match_operator import names, observed
 from match_operator.api import MatchCluster
 from match_operator.merge import drift
 from match_operator.observed import Observed
-from match_operator.plan import drain, index, restart, versions, volumes
+from match_operator.plan import drain, index, ownership, restart, snapshots, versions, volumes
 from match_operator.plan.steps import Apply, KeepResolved, Plan, Problem, Recreate, Remove, Step
 
 Json = dict[str, Any]
@@ -29,7 +29,10 @@ def make(cluster: MatchCluster, wanted: list[Json], seen: Observed) -> Plan:
             waiting_for=f"{len(remains)} objects of a deleted MatchCluster of the same name are still being "
             f"removed, {kind} {name} first"
         )
-    growth, leaving = volumes.make(cluster, seen), drain.make(cluster, seen)
+    wanted = [item for item in wanted if _may_be(cluster, item, seen)]
+    growth = volumes.make(cluster, seen)
+    # Nodes of an external Elasticsearch are somebody else's, whatever they are called.
+    leaving = Plan() if cluster.external else drain.make(cluster, seen)
     problems = [
         *growth.problems,
         *versions.problems(cluster, seen),
@@ -43,16 +46,24 @@ def make(cluster: MatchCluster, wanted: list[Json], seen: Observed) -> Plan:
     # A StatefulSet that is made anew takes the spec as it is, so not while part of that is refused.
     steps += [step for step in growth.steps if not isinstance(step, Recreate) or not frozen & {"*"}]
     steps += _child_steps(wanted, seen, frozen)
-    hold = drain.holds_replicas(cluster, seen)
+    hold = not cluster.external and drain.holds_replicas(cluster, seen)
     steps += index.steps(cluster, seen, problems, hold_replicas=hold)
+    if not any(problem.reason in index.NOT_OURS for problem in problems):
+        steps += snapshots.steps(cluster, seen)
     steps += leaving.steps
-    rolling = restart.make(cluster, seen)
+    rolling = Plan() if cluster.external else restart.make(cluster, seen)
     if not any(isinstance(step, Apply | Recreate) and step.item["kind"] == "StatefulSet" for step in steps):
         # Revisions of a StatefulSet that is about to change say nothing about its pods.
         steps += rolling.steps
     waiting_for = leaving.waiting_for or rolling.waiting_for or growth.waiting_for
     waiting_for = waiting_for or index.waiting_for(cluster, seen)
     return Plan(tuple(steps), tuple(problems), waiting_for)
+
+
+def _may_be(cluster: MatchCluster, item: Json, seen: Observed) -> bool:
+    """Whether an object may exist: the API is let loose only on an index that is known to be ours."""
+    there = (item["kind"], item["metadata"]["name"]) in seen.children
+    return there or item["kind"] != "Deployment" or ownership.is_ours(cluster, seen)
 
 
 def _is_foreign(item: Json, cluster: MatchCluster) -> bool:

@@ -1,7 +1,7 @@
 """The index template, the alias, the index behind it, and the move to an index of another shape."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 import match_index
 from match_operator import names
@@ -9,7 +9,7 @@ from match_operator.api import MatchCluster
 from match_operator.desired.migration import Move
 from match_operator.merge import drift
 from match_operator.observed import Elastic, Observed
-from match_operator.plan import membership
+from match_operator.plan import membership, ownership
 from match_operator.plan.steps import (
     AbandonIndex,
     AllowWrites,
@@ -24,20 +24,30 @@ from match_operator.plan.steps import (
 Json = dict[str, Any]
 
 
+NOT_OURS: Final = ("IndexTaken", "IndexOwned", "AliasMissing")
+"""Problems for which nothing is changed in Elasticsearch."""
+
+
 def problems(cluster: MatchCluster, seen: Observed) -> Iterator[Problem]:
     """Indices that are not ours to change."""
     for name, index in seen.elastic.indices.items() if seen.elastic else ():
-        if name == cluster.index.name or not _ours(index):
+        if not match_index.is_backing_index(cluster.index.name, name) or not _ours(index):
             yield Problem(
                 "IndexTaken",
                 f"the index {name} stands where the alias {cluster.index.name} should lead and was not made "
                 "by this operator; remove it from Elasticsearch",
             )
+    yield from ownership.problems(cluster, seen)
 
 
 def move(cluster: MatchCluster, seen: Observed) -> Move | None:
     """The move that the spec asks for: the number of shards is part of what an index is made as."""
-    if seen.elastic is None or len(seen.elastic.indices) != 1 or list(problems(cluster, seen)):
+    if (
+        seen.elastic is None
+        or len(seen.elastic.indices) != 1
+        or list(problems(cluster, seen))
+        or seen.restoring
+    ):
         return None
     [(source, live)] = seen.elastic.indices.items()
     if _shards(live) == cluster.index.shards:
@@ -49,6 +59,8 @@ def move(cluster: MatchCluster, seen: Observed) -> Move | None:
 
 def waiting_for(cluster: MatchCluster, seen: Observed) -> str:
     """How far the move is, or what is being cleared away after it; empty when there is none."""
+    if seen.restoring:
+        return f"a snapshot to be restored into index {min(seen.restoring)}"
     moving = move(cluster, seen)
     if moving is None:
         return "the index that was left to be removed" if seen.elastic and list(_spare(cluster, seen)) else ""
@@ -63,18 +75,22 @@ def steps(
 ) -> Iterator[Step]:
     """Writes that are needed; ``hold_replicas`` keeps copies that the spec no longer has room for."""
     elastic = seen.elastic
-    if elastic is None or not elastic.uuid or any(p.reason == "IndexTaken" for p in problems):
+    if elastic is None or not elastic.uuid or any(p.reason in NOT_OURS for p in problems):
         return
-    alias, index = cluster.index.name, cluster.index
-    body = match_index.template_body(alias, index.shards, cluster.index_replicas, index.refresh_interval)
+    alias, index, owner = cluster.index.name, cluster.index, ownership.mark(cluster)
+    body = match_index.template_body(
+        alias, index.shards, cluster.index_replicas, index.refresh_interval, owner
+    )
     if elastic.template is None or drift(body, elastic.template):
         yield PutTemplate(match_index.template_name(alias), body)
+    room = _room(cluster, elastic)
     if not elastic.indices:
-        yield CreateIndex(match_index.backing_index(alias), match_index.index_body(alias))
+        yield CreateIndex(match_index.backing_index(alias), match_index.index_body(alias, owner) | room)
+    yield from ownership.steps(cluster, elastic)
     yield from _spare(cluster, seen)
     moving = move(cluster, seen)
     if moving and moving.target not in elastic.spare:
-        yield CreateIndex(moving.target, {})
+        yield CreateIndex(moving.target, room)
     yield from _settings(cluster, elastic, hold_replicas=hold_replicas)
 
 
@@ -90,6 +106,13 @@ def _settings(cluster: MatchCluster, elastic: Elastic, *, hold_replicas: bool) -
             yield UpdateIndex(name, changed)
 
 
+def copies(cluster: MatchCluster, elastic: Elastic) -> int:
+    """Copies of each shard after clamping: what the spec's nodes have room for, or what the index now has."""
+    if not cluster.external or not elastic.indices:
+        return cluster.index_replicas
+    return min(int(live["settings"]["index"]["number_of_replicas"]) for live in elastic.indices.values())
+
+
 def _spare(cluster: MatchCluster, seen: Observed) -> Iterator[Step]:
     """What becomes of our indices that the alias does not lead to; unknown ones are left alone."""
     if seen.elastic is None or len(seen.elastic.indices) != 1:
@@ -103,7 +126,7 @@ def _spare(cluster: MatchCluster, seen: Observed) -> Iterator[Step]:
     for name, spare in seen.elastic.spare.items():
         if moved.get("verified") and moved.get("from") == spare["settings"]["index"]["uuid"]:
             yield DropIndex(name, current)
-        elif moving and name == moving.target:
+        elif name in seen.restoring or (moving and name == moving.target):
             continue
         elif (
             match_index.generation(name) > match_index.generation(current)
@@ -129,10 +152,17 @@ def _may_become(spare: Json | None, cluster: MatchCluster) -> bool:
     return spare is None or _shards(spare) == cluster.index.shards
 
 
+def _room(cluster: MatchCluster, elastic: Elastic) -> Json:
+    """Settings of a new index in an external Elasticsearch that has fewer nodes than the template is for."""
+    room = membership.data_nodes(cluster, elastic) - 1
+    if not cluster.external or room >= cluster.index.replicas:
+        return {}
+    return {"settings": {"index": {"number_of_replicas": str(max(room, 0))}}}
+
+
 def _replicas(cluster: MatchCluster, elastic: Elastic, now: int) -> int:
     """Copies to ask for: more only when there are nodes for them, else health stays yellow for ever."""
-    stay = membership.wanted(cluster)
-    room = sum(node.is_data for name, node in elastic.nodes.items() if name in stay) - 1
+    room = membership.data_nodes(cluster, elastic) - 1
     return (
         max(now, min(cluster.index_replicas, room))
         if cluster.index_replicas > now

@@ -30,6 +30,12 @@ def leaving(cluster: MatchCluster, seen: Observed) -> list[str]:
     )
 
 
+def data_nodes(cluster: MatchCluster, elastic: Elastic) -> int:
+    """Members that hold shards and stay; in an external Elasticsearch all do."""
+    stay = wanted(cluster)
+    return sum(node.is_data for name, node in elastic.nodes.items() if cluster.external or name in stay)
+
+
 def shards_on(elastic: Elastic, nodes: Iterable[str]) -> list[Shard]:
     """Copies of shards on some nodes, in whatever state."""
     names_of_nodes = set(nodes)

@@ -124,6 +124,19 @@ class DropIndex:
 
 
 @dataclass(frozen=True, slots=True)
+class MarkIndex:
+    """Say in an index of a shared Elasticsearch whose it is."""
+
+    name: str
+    meta: Json
+    """All of the mapping's ``_meta``."""
+    reason = "UpdatingIndex"
+
+    def __str__(self) -> str:
+        return f"marking index {self.name} as this MatchCluster's"
+
+
+@dataclass(frozen=True, slots=True)
 class UpdateIndex:
     """Change dynamic settings of a backing index."""
 
@@ -240,6 +253,84 @@ class Recreate:
         return f"making {_called(self.item)} anew around its pods, since its volumes grew"
 
 
+@dataclass(frozen=True, slots=True)
+class PutRepository:
+    """Register a snapshot repository, or change how it is registered."""
+
+    name: str
+    body: Json
+    reason = "Snapshotting"
+
+    def __str__(self) -> str:
+        return f"registering the snapshot repository {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class TakeSnapshot:
+    """Begin a snapshot of an index; one of the name that exists stays as it is."""
+
+    repository: str
+    name: str
+    index: str
+    metadata: Json
+    reason = "Snapshotting"
+
+    def __str__(self) -> str:
+        return f"making the snapshot {self.name} of index {self.index}"
+
+
+@dataclass(frozen=True, slots=True)
+class DropSnapshots:
+    """Delete snapshots that are no longer kept."""
+
+    repository: str
+    names: tuple[str, ...]
+    reason = "Snapshotting"
+
+    def __str__(self) -> str:
+        return f"deleting {', '.join(self.names)} from the snapshot repository"
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreSnapshot:
+    """Begin to restore the one index of a snapshot under another name, behind no alias."""
+
+    repository: str
+    name: str
+    source: str
+    target: str
+    settings: Json
+    reason = "Restoring"
+
+    def __str__(self) -> str:
+        return f"restoring the snapshot {self.name} into index {self.target}"
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchIndex:
+    """Move the alias from one index to another in one step; fails if it is elsewhere."""
+
+    alias: str
+    source: str
+    target: str
+    reason = "Restoring"
+
+    def __str__(self) -> str:
+        return f"moving the alias {self.alias} from index {self.source} to {self.target}"
+
+
+@dataclass(frozen=True, slots=True)
+class DropReplaced:
+    """Delete an index that a restore has replaced, or one that was not to be restored."""
+
+    name: str
+    why: str
+    reason = "Restoring"
+
+    def __str__(self) -> str:
+        return f"deleting index {self.name}, {self.why}"
+
+
 Step = (
     KeepResolved
     | Apply
@@ -248,6 +339,13 @@ Step = (
     | PutTemplate
     | CreateIndex
     | UpdateIndex
+    | MarkIndex
+    | PutRepository
+    | TakeSnapshot
+    | DropSnapshots
+    | RestoreSnapshot
+    | SwitchIndex
+    | DropReplaced
     | AbandonIndex
     | AllowWrites
     | DropIndex

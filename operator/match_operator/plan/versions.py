@@ -1,10 +1,13 @@
 """Which versions of Elasticsearch may follow which."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from match_operator.api import MatchCluster
 from match_operator.observed import Observed
 from match_operator.plan.steps import Problem
+
+OLDEST: Final = (8, 0, 0)
 
 
 def parse(text: str) -> tuple[int, ...]:
@@ -22,6 +25,13 @@ def problems(cluster: MatchCluster, seen: Observed) -> Iterator[Problem]:
         if not remembered:
             return
         running = parse(remembered)
+    if cluster.external:
+        if running < OLDEST:
+            yield Problem(
+                "VersionUnsupported",
+                f"Elasticsearch runs {_text(running)}; {_text(OLDEST)} is the oldest that is supported",
+            )
+        return
     asked = parse(cluster.resolved.elasticsearch_version)
     if asked < running:
         yield Problem(

@@ -23,7 +23,7 @@ def run(options: argparse.Namespace) -> int:
     import logging  # noqa: PLC0415
 
     from match_service.commands.collection import settings  # noqa: PLC0415
-    from match_service.store.elastic import client_of  # noqa: PLC0415
+    from match_service.store.connection import client_of  # noqa: PLC0415
     from match_service.store.indices import move  # noqa: PLC0415
     from match_service.store.migration import GaveUpError  # noqa: PLC0415
 
@@ -32,7 +32,8 @@ def run(options: argparse.Namespace) -> int:
         raise WrongUseError("migrate needs ELASTICSEARCH_URL.")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("elastic_transport").setLevel(logging.ERROR)
-    with client_of(chosen.elasticsearch_url, chosen.elasticsearch_ca_certs or None) as client:
+    ca_certs, credentials = chosen.elasticsearch_ca_certs or None, chosen.elasticsearch_credentials or None
+    with client_of(chosen.elasticsearch_url, ca_certs, credentials) as client:
         try:
             move(client, chosen.elasticsearch_index, options.source, options.target)
         except GaveUpError as error:

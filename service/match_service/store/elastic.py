@@ -21,6 +21,7 @@ from match_service.errors import StoreUnavailableError
 from match_service.model import Match, Record, Stored, Views
 from match_service.store import bulk, documents, mirrored, reading, worded
 from match_service.store.base import DISTANCE_CUTOFF, Facts
+from match_service.store.connection import READ_SECONDS, client_of
 from match_service.store.documents import complete
 from match_service.store.fenced import written
 from match_service.store.follower import Follower
@@ -29,11 +30,9 @@ from match_service.store.review_elastic import ElasticReview
 
 WINDOW: Final = 10_000
 """Elasticsearch's default ``index.max_result_window``: from + size may not exceed it."""
-READ_SECONDS: Final = 10
 WRITE_SECONDS: Final = 20
 BULK_SECONDS: Final = 60
 CHECK_SECONDS: Final = 2
-CONNECTIONS: Final = 32
 MANAGED_SHARDS: Final = 1
 MANAGED_REPLICAS: Final = 1
 
@@ -60,16 +59,18 @@ class ElasticStore:
         *,
         manage_index: bool = True,
         ca_certs: str | None = None,
+        credentials: str | None = None,
         memory: MirrorMemory | None = None,
     ) -> "ElasticStore":
         """A store on the nodes in ``url``, comma separated; speaks to none of them yet.
 
-        A URL may hold user and password, and a missing scheme means http, as in the original. With
+        A URL may hold user and password; ``ca_certs`` and ``credentials`` are as for ``client_of``. With
         ``manage_index`` the first call creates template, index and alias where they are missing;
         without it calls fail until somebody else has. ``memory`` is where the mirror may be, which other
         processes may use as well; without it there is none.
         """
-        return cls(client_of(url, ca_certs), alias, manage_index=manage_index, memory=memory)
+        client = client_of(url, ca_certs, credentials)
+        return cls(client, alias, manage_index=manage_index, memory=memory)
 
     def add(self, record: Record) -> None:
         """Index the record under its own id; returns once a search finds it."""
@@ -279,26 +280,6 @@ class ElasticStore:
             raise StoreUnavailableError(_reason(error)) from error
         except elasticsearch.TransportError as error:
             raise StoreUnavailableError(f"Elasticsearch does not answer ({type(error).__name__}).") from error
-
-
-def client_of(url: str, ca_certs: str | None) -> Elasticsearch:
-    """A client of the nodes in ``url``, as ``ElasticStore.connect`` takes them."""
-    hosts = [_with_scheme(part.strip()) for part in url.split(",") if part.strip()]
-    options: dict[str, Any] = {"ca_certs": ca_certs} if ca_certs else {}
-    return Elasticsearch(
-        hosts,
-        request_timeout=READ_SECONDS,
-        # Repeating a call is safe: ids make writes idempotent. One that timed out is not repeated,
-        # since the cluster is then busy enough.
-        max_retries=2,
-        retry_on_timeout=False,
-        connections_per_node=CONNECTIONS,
-        **options,
-    )
-
-
-def _with_scheme(url: str) -> str:
-    return url if "://" in url else f"http://{url}"
 
 
 def _reason(error: elasticsearch.ApiError) -> str:

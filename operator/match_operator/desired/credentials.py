@@ -1,0 +1,57 @@
+"""How pods of ours come to the credentials of an external Elasticsearch: as files, from its Secrets."""
+
+from typing import Any, Final
+
+from match_operator.api import MatchCluster
+
+Json = dict[str, Any]
+
+CREDENTIALS: Final = "/etc/match/elasticsearch"
+AUTHORITY: Final = "/etc/match/elasticsearch-ca"
+
+
+def env(cluster: MatchCluster) -> dict[str, str]:
+    """Where the service finds them."""
+    external = cluster.external
+    found = {}
+    if external and external.secret:
+        found["ELASTICSEARCH_CREDENTIALS"] = CREDENTIALS
+    if external and external.ca_secret:
+        found["ELASTICSEARCH_CA_CERTS"] = f"{AUTHORITY}/ca.crt"
+    return found
+
+
+def mounts(cluster: MatchCluster) -> list[Json]:
+    """Of the container. Whole folders, since a file that is mounted alone never changes."""
+    places = {"ELASTICSEARCH_CREDENTIALS": CREDENTIALS, "ELASTICSEARCH_CA_CERTS": AUTHORITY}
+    return [
+        {"name": place.rpartition("/")[2], "mountPath": place, "readOnly": True}
+        for name, place in places.items()
+        if name in env(cluster)
+    ]
+
+
+def volumes(cluster: MatchCluster) -> list[Json]:
+    """Of the pod."""
+    external = cluster.external
+    found: list[Json] = []
+    if external and external.secret:
+        keys = ("username", "password", "apiKey")
+        # Those of the keys that it holds: it may have others, which are none of the pod's business.
+        sources = [
+            {
+                "secret": {
+                    "name": external.secret,
+                    "optional": True,
+                    "items": [{"key": key, "path": key}],
+                }
+            }
+            for key in keys
+        ]
+        found.append({"name": "elasticsearch", "projected": {"sources": sources}})
+    if external and external.ca_secret:
+        items = [{"key": external.ca_key, "path": "ca.crt"}]
+        found.append(
+            {"name": "elasticsearch-ca", "secret": {"secretName": external.ca_secret, "items": items}}
+        )
+    return found

@@ -1,0 +1,131 @@
+"""The client of Elasticsearch: where it is, who asks, and whom it may be signed by.
+
+Credentials and authorities lie in files, which Kubernetes changes when a Secret does. They are looked at
+before each request, so that neither a new password nor a new authority takes a restart.
+"""
+
+import base64
+import ssl
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from elastic_transport import HttpHeaders, Transport, TransportApiResponse
+from elasticsearch import Elasticsearch
+
+READ_SECONDS: Final = 10
+CONNECTIONS: Final = 32
+
+
+def client_of(url: str, ca_certs: str | None = None, credentials: str | None = None) -> Elasticsearch:
+    """A client of the nodes in ``url``, comma separated; a missing scheme means http, as in the original.
+
+    ``ca_certs`` is a file of the only authorities to trust. ``credentials`` is a folder with the files
+    ``username`` and ``password``, or ``apiKey``; they go before what the URL holds.
+    """
+    hosts = [_with_scheme(part.strip()) for part in url.split(",") if part.strip()]
+    options: dict[str, Any] = {}
+    watched: list[Callable[[], object]] = []
+    if ca_certs and any(host.startswith("https:") for host in hosts):
+        trust = ssl.create_default_context(cafile=ca_certs)
+        options["ssl_context"] = trust
+        # Connections that are made from now on trust the new ones too.
+        watched.append(_Watched([Path(ca_certs)], lambda: trust.load_verify_locations(cafile=ca_certs)))
+    client = Elasticsearch(
+        hosts,
+        request_timeout=READ_SECONDS,
+        # Repeating a call is safe: ids make writes idempotent. One that timed out is not repeated,
+        # since the cluster is then busy enough.
+        max_retries=2,
+        retry_on_timeout=False,
+        connections_per_node=CONNECTIONS,
+        transport_class=_Transport,
+        **options,
+    )
+    transport = client.transport
+    assert isinstance(transport, _Transport)  # noqa: S101 - narrows the type
+    transport.before = watched
+    if credentials:
+        transport.sign = Credentials(Path(credentials))
+    return client
+
+
+class Credentials:
+    """The value of the header Authorization; empty while the folder holds nothing to make it of."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._value = ""
+        self._read = _Watched([folder / name for name in ("apiKey", "username", "password")], self._make)
+        self._make()
+
+    def __call__(self) -> str:
+        """What it is now."""
+        self._read()
+        return self._value
+
+    def _make(self) -> None:
+        if api_key := self._text("apiKey"):
+            self._value = f"ApiKey {api_key}"
+        elif username := self._text("username"):
+            pair = f"{username}:{self._text('password')}".encode()
+            self._value = f"Basic {base64.b64encode(pair).decode('ascii')}"
+        else:
+            self._value = ""
+
+    def _text(self, name: str) -> str:
+        try:
+            return (self._folder / name).read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            return ""
+
+
+class _Watched:
+    """Does something when files are no longer what they were, unless that fails."""
+
+    def __init__(self, files: list[Path], act: Callable[[], object]) -> None:
+        self._files = files
+        self._act = act
+        self._seen = self._state()
+
+    def __call__(self) -> None:
+        state = self._state()
+        if state == self._seen:
+            return
+        try:
+            self._act()
+        except (OSError, ssl.SSLError):
+            return  # in the middle of being written: looked at again before the next request
+        self._seen = state
+
+    def _state(self) -> list[tuple[int, int, int] | None]:
+        return [_state(file) for file in self._files]
+
+
+class _Transport(Transport):
+    """Signs each request with the credentials of that moment."""
+
+    sign: Callable[[], str] | None = None
+    before: list[Callable[[], object]]
+
+    def perform_request(self, method: str, target: str, **options: Any) -> TransportApiResponse:
+        for look in self.before:
+            look()
+        if self.sign and (value := self.sign()):
+            given = options.get("headers")
+            headers = HttpHeaders(given if isinstance(given, Mapping) else {})
+            headers["authorization"] = value
+            options["headers"] = headers
+        return super().perform_request(method, target, **options)
+
+
+def _state(file: Path) -> tuple[int, int, int] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return (found.st_ino, found.st_mtime_ns, found.st_size)
+
+
+def _with_scheme(url: str) -> str:
+    return url if "://" in url else f"http://{url}"
