@@ -41,6 +41,7 @@ CONFIG_KEY: Final = "elasticsearch.yml"
 ELASTICSEARCH: Final = "elasticsearch"
 API: Final = "api"
 MIGRATION: Final = "migration"
+OPERATOR: Final = "operator"
 
 
 def labels(cluster: str, component: str) -> dict[str, str]:
@@ -119,9 +120,29 @@ def migration(cluster: str) -> str:
     return f"{cluster}-migration"
 
 
-def elasticsearch_url(cluster: str, namespace: str) -> str:
+def elasticsearch_user(cluster: str, who: str) -> str:
+    """Secret with name and password of a user of Elasticsearch: a component's, or ``elastic`` for people."""
+    return f"{cluster}-es-{who}-user"
+
+
+def elasticsearch_users(cluster: str) -> str:
+    """Secret with the files in which Elasticsearch finds its users and roles."""
+    return f"{cluster}-es-users"
+
+
+def authority(cluster: str) -> str:
+    """Secret with the authority that signs the nodes' certificate."""
+    return f"{cluster}-es-authority"
+
+
+def certificates(cluster: str) -> str:
+    """Secret with the nodes' certificate, and with whom to trust."""
+    return f"{cluster}-es-certificates"
+
+
+def elasticsearch_url(cluster: str, namespace: str, scheme: str = "http") -> str:
     """Address of Elasticsearch inside the Kubernetes cluster."""
-    return f"http://{elasticsearch_http(cluster)}.{namespace}.svc:{HTTP_PORT}"
+    return f"{scheme}://{elasticsearch_http(cluster)}.{namespace}.svc:{HTTP_PORT}"
 
 
 def api_url(cluster: str, namespace: str) -> str:

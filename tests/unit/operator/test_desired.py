@@ -144,7 +144,7 @@ def from_before(*unknown):
 
 @pytest.mark.parametrize(
     ("cluster", "digest"),
-    [(from_before("apiAuth"), "203140d75690b21e"), (from_before(), "fb2341be25f78b5a")],
+    [(from_before("apiAuth", "security"), "203140d75690b21e"), (from_before(), "5164a6a1a718964c")],
     ids=["before there were keys", "now"],
 )
 def test_pods_are_made_as_every_operator_before_made_them(cluster, digest):
