@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from labcluster import control, foreign, images, lab, progress, tools
+from labcluster import control, faults, foreign, images, lab, progress, tools
 
 
 class Cluster:
@@ -84,6 +84,11 @@ class Cluster:
         lab.restore(name)
         if "images" in vars(self):
             images.ensure(lab.living())
+
+    def cut(self, port: int) -> contextlib.AbstractContextManager[None]:
+        """Let no packet of a pod reach a TCP port of any pod for as long as the block runs. Local only."""
+        self._ours("cut the network")
+        return faults.cut(port)
 
     def cordon(self, name: str) -> None:
         """Let no new pod come to the node."""
