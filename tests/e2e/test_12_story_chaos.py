@@ -26,12 +26,12 @@ pytestmark = [
 
 
 @pytest.fixture(name="there")
-def _there(stories: Namespace) -> Iterator[Namespace]:
-    stories.apply(NAME, small_nodes(3, name="a"))
-    stories.wait_ready(NAME)
-    yield stories
-    if not stories.lab.keep:
-        stories.kubectl("delete", "matchcluster", NAME, "--wait=true")
+def _there(room: Namespace) -> Iterator[Namespace]:
+    room.apply(NAME, small_nodes(3, name="a"))
+    room.wait_ready(NAME)
+    yield room
+    if not room.lab.keep:
+        room.kubectl("delete", "matchcluster", NAME, "--wait=true")
 
 
 def test_random_changes_and_kills_end_as_asked_and_lose_no_image(there: Namespace):
