@@ -154,5 +154,6 @@ def test_elasticsearch_is_unreachable_for_a_minute(photos: Namespace):
             time.sleep(UNREACHABLE_SECONDS)  # the quantity is the time for which it is away
         wait(lambda: len(ready(photos, "api")) == 2, 60, lambda: photos.kubectl("get", "pods"))
         photos.wait_ready(NAME)
+    assert seen.failures, "nothing was cut off"
     assert uids(photos, "elasticsearch") | uids(photos, "api") == before, "an outage restarts nothing"
     assert seen.told() == NOTHING
