@@ -62,6 +62,7 @@ format: venv ## format the code and sort its imports
 crd: ## copy the schema into the chart and into matchctl
 	@for copy in charts/match-operator/files/crd.yaml operator/match_operator/commands/matchclusters.yaml; do \
 	  cp crds/matchclusters.yaml $$copy; done
+	@cp crds/matchsnapshots.yaml crds/matchrestores.yaml charts/match-operator/files/
 lock: venv ## rewrite requirements/*.txt; ARGS=--upgrade also moves to newer versions
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" requirements/lock.sh $(ARGS)
 clean: ## remove .venv and caches from this folder; the local cluster stays

@@ -75,7 +75,7 @@ class Reconciler:
         new = status.make(cluster, seen, todo, self.now())
         self._report(key, body, new)
         under_way = [self._answer(answer) for answer in requests.answers(cluster, seen)]
-        busy = "operation" in new or todo.steps or any(under_way)
+        busy = "operation" in new or todo.steps or any(under_way) or (todo.aside and not todo.trouble)
         if cluster.external and seen.elastic is None:
             return SILENT_SECONDS
         return BUSY_SECONDS if busy else self._rest(cluster)
@@ -121,10 +121,22 @@ class Reconciler:
                 todo = replace(todo, problems=(*todo.problems, refused))
             else:
                 taken.append(step)
+        trouble = self._apply_aside(body, todo.aside)
         for reason in dict.fromkeys(step.reason for step in taken):
             said = "; ".join(str(step) for step in taken if step.reason == reason)
             self.kube.event(body, reason, said)
-        return replace(todo, steps=tuple(taken))
+        return replace(todo, steps=tuple(taken), trouble=trouble)
+
+    def _apply_aside(self, body: Json, aside: tuple[steps.Step, ...]) -> str:
+        """Take steps for snapshots; why one of them could not be."""
+        for step in aside:
+            LOG.info("%s/%s: %s", body["metadata"]["namespace"], body["metadata"]["name"], step)
+            try:
+                tell(self._elastic[_key(body)][1], step)
+            except ElasticsearchError as error:
+                return f"{step}: {error}"
+            self.kube.event(body, step.reason, str(step))
+        return ""
 
     def _take(self, body: Json, step: steps.Step) -> None:
         match step:

@@ -57,7 +57,7 @@ def make(cluster: MatchCluster, seen: Observed, plan: Plan, now: datetime) -> Js
         *((f"{name}Ready", part.serving, part.reason, part.message) for name, part in parts.items()),
     ]
     if cluster.snapshots:
-        verdicts.append(_snapshots_verdict(cluster, seen))
+        verdicts.append(_snapshots_verdict(cluster, seen, plan.trouble))
     status: Json = {
         "observedGeneration": cluster.generation,
         "phase": phase,
@@ -131,11 +131,13 @@ def _snapshots(cluster: MatchCluster, seen: Observed) -> Json:
     return numbers
 
 
-def _snapshots_verdict(cluster: MatchCluster, seen: Observed) -> tuple[str, bool, str, str]:
+def _snapshots_verdict(cluster: MatchCluster, seen: Observed, trouble: str) -> tuple[str, bool, str, str]:
     kind, name = "SnapshotsReady", snapshots.repository(cluster)
     repository = seen.elastic.repository if seen.elastic else None
     if repository is None:
         return (kind, False, "Unknown", "the repository cannot be seen while Elasticsearch does not answer")
+    if trouble:
+        return (kind, False, "Refused", f"Elasticsearch: {trouble}")
     if repository.body is None:
         return (kind, False, "Missing", f"Elasticsearch knows no repository {name}")
     if repository.silence:

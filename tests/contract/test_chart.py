@@ -72,17 +72,23 @@ def test_helm_lint_has_no_complaint(helm: Callable[..., subprocess.CompletedProc
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_charts_schema_is_a_byte_copy_of_crds() -> None:
+@pytest.mark.parametrize(
+    ("copy", "written"),
+    [("crd", "matchclusters"), ("matchsnapshots", "matchsnapshots"), ("matchrestores", "matchrestores")],
+)
+def test_the_charts_schemas_are_byte_copies_of_crds(copy: str, written: str) -> None:
     """`make crd` makes it so."""
-    assert (CHART / "files/crd.yaml").read_bytes() == (ROOT / "crds/matchclusters.yaml").read_bytes()
+    assert (CHART / f"files/{copy}.yaml").read_bytes() == (ROOT / f"crds/{written}.yaml").read_bytes()
 
 
-def test_the_rendered_schema_says_what_crds_says_and_outlives_the_release(render: Render) -> None:
-    (crd,) = of_kind(render(), "CustomResourceDefinition")
-    source = yaml.safe_load((ROOT / "crds/matchclusters.yaml").read_text("utf-8"))
-    assert crd["spec"] == source["spec"]
-    assert crd["metadata"]["name"] == source["metadata"]["name"]
-    assert crd["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+def test_the_rendered_schemas_say_what_crds_says_and_outlive_the_release(render: Render) -> None:
+    rendered = {crd["metadata"]["name"]: crd for crd in of_kind(render(), "CustomResourceDefinition")}
+    sources = [yaml.safe_load(path.read_text("utf-8")) for path in (ROOT / "crds").glob("*.yaml")]
+    assert set(rendered) == {source["metadata"]["name"] for source in sources}
+    for source in sources:
+        crd = rendered[source["metadata"]["name"]]
+        assert crd["spec"] == source["spec"]
+        assert crd["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
 
 
 def test_the_schema_can_be_left_to_others(render: Render) -> None:

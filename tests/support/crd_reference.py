@@ -9,12 +9,13 @@ import yaml
 
 Json = dict[str, Any]
 
-CRD: Json = yaml.safe_load((Path(__file__).parents[2] / "crds" / "matchclusters.yaml").read_text())
+CRDS = Path(__file__).parents[2] / "crds"
 HEAD = """# MatchCluster
 
-Made from `crds/matchclusters.yaml` by `python tests/support/crd_reference.py`;
+Made from `crds/` by `python tests/support/crd_reference.py`;
 `kubectl explain matchcluster.spec` says the same. Short name: `mtc`. Examples: [examples/](../examples/).
 How a running one looks: [status.md](status.md).
+Below: [MatchSnapshot](#matchsnapshot), [MatchRestore](#matchrestore).
 """
 
 
@@ -50,13 +51,32 @@ def _sentence(part: Json, inner: Json) -> str:
 
 def page() -> str:
     """The whole page."""
-    root = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
-    parts = [HEAD]
-    for name in ("spec", "status"):
-        parts.append(f"## {name}\n\n| field | type | default | meaning |\n| --- | --- | --- | --- |")
-        parts += rows(root[name], name)
-        parts.append("")
+    parts = [HEAD, *_tables("matchclusters", "")]
+    for plural in ("matchsnapshots", "matchrestores"):
+        crd = _crd(plural)
+        kind, short = crd["spec"]["names"]["kind"], crd["spec"]["names"]["shortNames"][0]
+        description = _schema(crd)["description"]
+        parts += [f"## {kind}\n\n{description} Short name: `{short}`.\n", *_tables(plural, f"{kind} ")]
     return "\n".join(parts)
+
+
+def _tables(plural: str, what: str) -> Iterator[str]:
+    root = _schema(_crd(plural))["properties"]
+    for name in ("spec", "status"):
+        yield f"{'###' if what else '##'} {what}{name}\n"
+        yield "| field | type | default | meaning |\n| --- | --- | --- | --- |"
+        yield from rows(root[name], name)
+        yield ""
+
+
+def _crd(plural: str) -> Json:
+    found: Json = yaml.safe_load((CRDS / f"{plural}.yaml").read_text())
+    return found
+
+
+def _schema(crd: Json) -> Json:
+    found: Json = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    return found
 
 
 if __name__ == "__main__":

@@ -72,11 +72,11 @@ class Kube:
         return found
 
     def requests(self, namespace: str, cluster: str) -> tuple[Json, ...]:
-        """MatchSnapshots and MatchRestores that name a cluster, oldest first."""
+        """MatchSnapshots and MatchRestores that name a cluster, oldest first; none without their schemas."""
         found = [
             item | {"apiVersion": names.API_VERSION, "kind": kind}
             for kind in names.REQUESTS
-            for item in self._request("get", _path(kind, namespace))["items"]
+            for item in (self._get(_path(kind, namespace)) or {"items": []})["items"]
             if item["spec"]["cluster"] == cluster and not item["metadata"].get("deletionTimestamp")
         ]
         return tuple(

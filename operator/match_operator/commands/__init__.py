@@ -4,12 +4,12 @@ import argparse
 from collections.abc import Callable
 from typing import Any, Final
 
-from match_operator.commands import diff, doctor, logs, render, restart
+from match_operator.commands import diff, doctor, logs, render, restart, restore, snapshot
 
 Run = Callable[[argparse.Namespace, Any], int]
 """From options and a connection (None for ``OFFLINE``) to the exit code."""
 
-_MODULES: Final = (render, diff, logs, restart, doctor)
+_MODULES: Final = (render, diff, logs, restart, snapshot, restore, doctor)
 OFFLINE: Final = frozenset({"render"})
 """Commands that ask no cluster."""
 

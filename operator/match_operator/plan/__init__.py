@@ -49,8 +49,6 @@ def make(cluster: MatchCluster, wanted: list[Json], seen: Observed) -> Plan:
     steps += _child_steps(wanted, seen, frozen)
     hold = not cluster.external and drain.holds_replicas(cluster, seen)
     steps += index.steps(cluster, seen, problems, hold_replicas=hold)
-    if not any(problem.reason in index.NOT_OURS for problem in problems):
-        steps += snapshots.steps(cluster, seen)
     steps += leaving.steps
     rolling = Plan() if cluster.external else restart.make(cluster, seen)
     if not any(isinstance(step, Apply | Recreate) and step.item["kind"] == "StatefulSet" for step in steps):
@@ -58,7 +56,10 @@ def make(cluster: MatchCluster, wanted: list[Json], seen: Observed) -> Plan:
         steps += rolling.steps
     waiting_for = leaving.waiting_for or rolling.waiting_for or growth.waiting_for
     waiting_for = waiting_for or index.waiting_for(cluster, seen)
-    return Plan(tuple(steps), tuple(problems), waiting_for)
+    # Nodes mount the volume of snapshots only once all of them have been restarted.
+    idle = not any(problem.reason in index.NOT_OURS for problem in problems) and not rolling.steps
+    aside = tuple(snapshots.steps(cluster, seen)) if idle and not rolling.waiting_for else ()
+    return Plan(tuple(steps), tuple(problems), waiting_for, aside)
 
 
 def _may_be(cluster: MatchCluster, item: Json, seen: Observed) -> bool:

@@ -378,6 +378,10 @@ class Plan:
     steps: tuple[Step, ...] = ()
     problems: tuple[Problem, ...] = ()
     waiting_for: str = ""
+    aside: tuple[Step, ...] = ()
+    """Steps for snapshots: what serves does not depend on them, so nothing waits for them."""
+    trouble: str = ""
+    """Why one of these could not be taken."""
 
 
 def _called(item: Json) -> str:

@@ -69,7 +69,8 @@ def seen(
 
 
 def steps(cluster: Any, found: Any) -> tuple[Any, ...]:
-    return plan.make(cluster, world.objects(cluster, seen=found), found).steps
+    made = plan.make(cluster, world.objects(cluster, seen=found), found)
+    return (*made.steps, *made.aside)
 
 
 def test_a_claim_is_mounted_by_every_node_and_admitted_by_elasticsearch():
@@ -89,6 +90,15 @@ def test_the_repository_is_registered_and_registered_anew_when_it_differs():
     assert steps(cluster, seen(cluster)) == ()
     other = {"type": "fs", "settings": {"location": "/elsewhere"}}
     assert steps(cluster, seen(cluster, body=other)) == (PutRepository("match-images", BODY),)
+
+
+def test_nothing_is_registered_before_every_node_has_mounted_the_volume():
+    found = seen(CLUSTER, body=None)
+    pod = found.children["Pod", "photos-es-default-1"]
+    pod["metadata"]["labels"][names.REVISION_LABEL] = "older"
+    made = plan.make(CLUSTER, world.objects(CLUSTER, seen=found), found)
+    assert made.steps, "the node is restarted first"
+    assert made.aside == ()
 
 
 def test_one_that_exists_already_is_used_as_it_is():
