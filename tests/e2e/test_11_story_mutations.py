@@ -4,8 +4,8 @@ import os
 import time
 
 import pytest
-import requests
 
+from door import Door
 from reliability import FAULT, Limit
 from stories import Namespace, kill_operator, wait
 from traffic import NOTHING, measured
@@ -55,9 +55,10 @@ def test_an_elasticsearch_pod_is_killed(photos: Namespace):
     assert seen.told() == NOTHING
 
 
-def elected(url: str) -> str:
+def elected(elasticsearch: Door) -> str:
     """The node whose loss costs most: the elected master."""
-    return requests.get(f"{url}/_cat/master?h=node", timeout=10).text.strip()
+    (found,) = elasticsearch.ask("/_cat/master", h="node", format="json")
+    return str(found["node"])
 
 
 def test_an_api_pod_is_killed(photos: Namespace):

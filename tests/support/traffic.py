@@ -15,9 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import requests
+import urllib3
 
 import reliability
+from door import Door, door
 from reliability import PLANNED, Cost, Limit
 from stories import Api, Namespace, picture
 
@@ -36,7 +37,7 @@ class Traffic:
     """What a writer, a searcher and an observer of health saw."""
 
     api: Api
-    elasticsearch: str
+    elasticsearch: Door
     name: str = field(default_factory=lambda: secrets.token_hex(4))
     """Part of every filepath, so that no other run's image is taken for one of these."""
     added: dict[str, int] = field(default_factory=dict)
@@ -82,7 +83,7 @@ class Traffic:
         }
 
     def _ask(self, path: str) -> dict[str, Any]:
-        answer: dict[str, Any] = requests.get(self.elasticsearch + path, timeout=10).json()
+        answer: dict[str, Any] = self.elasticsearch.ask(path)
         return answer
 
     def _send(self, kind: str, pool: ThreadPoolExecutor) -> None:
@@ -131,9 +132,9 @@ class Traffic:
     def _look(self) -> None:
         while not self._stop.wait(1.0):
             try:
-                url = f"{self.elasticsearch}/_cluster/health"
-                colour = requests.get(url, params={"timeout": "0s"}, timeout=2).json().get("status", "silent")
-            except (requests.RequestException, ValueError):
+                answer = self.elasticsearch.ask("/_cluster/health", seconds=2, timeout="0s")
+                colour = answer.get("status", "silent")
+            except (urllib3.exceptions.HTTPError, ValueError):
                 colour = "silent"
             self.health[colour] += 1
 
@@ -143,7 +144,7 @@ def traffic(namespace: Namespace, name: str) -> Iterator[Traffic]:
     """Writer, searcher and observer of a MatchCluster for as long as the block runs."""
     with (
         namespace.api(name) as api,
-        namespace.lab.reach(namespace.name, f"{name}-es-http", 9200) as elasticsearch,
+        door(namespace, name) as elasticsearch,
     ):
         seen = Traffic(api, elasticsearch)
         seen._add(0)
