@@ -145,6 +145,8 @@ class Resolved:
     """GENERATED or OPEN, where the spec says neither."""
     security: str
     """parts.ENABLED or parts.DISABLED, where the spec says neither."""
+    network_policies: str
+    """Likewise."""
     annotation: str
     """What must outlive its source, in the form in which it is kept with the object."""
 
@@ -163,6 +165,7 @@ class MatchCluster:
     """Empty where Elasticsearch is external."""
     external: parts.External | None
     security: parts.Security
+    network: parts.Network
     volumes: Volumes
     max_unavailable: int
     """Elasticsearch nodes that a rolling change may have away at once."""
@@ -218,6 +221,7 @@ def from_body(body: Mapping[str, Any], config: Config) -> MatchCluster:
         if elasticsearch.get("external")
         else tuple(_node_set(n) for n in elasticsearch.get("nodeSets") or [DEFAULT_NODE_SET]),
         external=parts.external(elasticsearch.get("external")),
+        network=parts.network(spec["networkPolicy"], resolved.network_policies, config.operator_namespace),
         security=parts.security(elasticsearch, resolved.security, body.get("status") or {}),
         volumes=Volumes(elasticsearch["volumes"]["onScaleDown"], elasticsearch["volumes"]["onDelete"]),
         max_unavailable=elasticsearch["update"]["maxUnavailable"],
@@ -250,6 +254,7 @@ def resolve(
         # What an operator looked at that knew of no keys was open, and stays so.
         "apiAuth": before.get("apiAuth") or (OPEN if before else GENERATED),
         "security": before.get("security") or (parts.DISABLED if before or plain else parts.ENABLED),
+        "networkPolicies": before.get("networkPolicies") or (parts.DISABLED if before else parts.ENABLED),
     }
     final_version = version or kept["elasticsearchVersion"]
     same_version = before.get("elasticsearchImageFor") == final_version
@@ -272,6 +277,7 @@ def resolve(
         restarted_api=kept.get("restartedApi", ""),
         api_auth=kept["apiAuth"],
         security=kept["security"],
+        network_policies=kept["networkPolicies"],
         annotation=json.dumps(kept, sort_keys=True),
     )
 

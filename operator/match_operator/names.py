@@ -23,6 +23,9 @@ REVISION_LABEL: Final = "controller-revision-hash"
 RESTART_ELASTICSEARCH_ANNOTATION: Final = f"{GROUP}/restart-elasticsearch"
 RESTART_API_ANNOTATION: Final = f"{GROUP}/restart-api"
 RESTARTED_ANNOTATION: Final = f"{GROUP}/restarted"
+OPERATOR_LABEL: Final = f"{GROUP}/operator"
+"""On the operator's own pods, so that policies know them."""
+NAMESPACE_LABEL: Final = "kubernetes.io/metadata.name"
 ZONE_LABEL: Final = "topology.kubernetes.io/zone"
 RESOLVED_ANNOTATION: Final = f"{GROUP}/resolved"
 APPLIED_ANNOTATION: Final = f"{GROUP}/applied"
@@ -97,6 +100,11 @@ def elasticsearch_nodes(cluster: str) -> str:
 
 def elasticsearch_pdb(cluster: str) -> str:
     """PodDisruptionBudget over all nodes."""
+    return f"{cluster}-es"
+
+
+def elasticsearch_policy(cluster: str) -> str:
+    """NetworkPolicy of all nodes."""
     return f"{cluster}-es"
 
 

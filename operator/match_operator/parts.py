@@ -65,6 +65,25 @@ def security(elasticsearch: Json, default: str, status: Json) -> Security:
     return Security(enabled=enabled, asked=asked, secret=given["name"] if enabled else "")
 
 
+@dataclass(frozen=True, slots=True)
+class Network:
+    """spec.networkPolicy"""
+
+    enabled: bool
+    elasticsearch_from: tuple[Json, ...]
+    """Peers, as a NetworkPolicy has them, that may reach Elasticsearch beside our own pods."""
+    api_from: tuple[Json, ...]
+    """The only ones that may reach the API; none for anybody."""
+    operator_namespace: str
+    """Empty where it is not known."""
+
+
+def network(raw: Json, default: str, operator_namespace: str) -> Network:
+    """In force; ``default`` is ENABLED or DISABLED."""
+    mode, nodes, api = raw["mode"] or default, raw["elasticsearchFrom"], raw["apiFrom"]
+    return Network(mode == ENABLED, tuple(nodes), tuple(api), operator_namespace)
+
+
 def founded_without(status: Json) -> bool:
     """Whether the cluster runs without TLS and users."""
     founded = status.get("elasticsearch", {})

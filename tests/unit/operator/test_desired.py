@@ -18,6 +18,8 @@ def of_kind(items, kind):
 def test_everything_of_a_minimal_cluster_is_built_in_order():
     built = [(i["kind"], i["metadata"]["name"]) for i in world.objects(world.cluster())]
     assert built == [
+        ("NetworkPolicy", "photos-api"),
+        ("NetworkPolicy", "photos-es"),
         ("ConfigMap", "photos-es-default"),
         ("Service", "photos-es-nodes"),
         ("Service", "photos-es-http"),
