@@ -4,6 +4,7 @@ Every line that claims a result checks it, so the demo doubles as the shortest e
 a non-zero exit code at the first answer that is wrong. It can be run again and again on what it left.
 """
 
+import base64
 import io
 import json
 import os
@@ -224,11 +225,11 @@ class Answer:
 
 
 class Api:
-    """The Match HTTP API at a URL."""
+    """The Match HTTP API at a URL, with one of its keys."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, key: str) -> None:
         self.url = url
-        self.http = urllib3.PoolManager(retries=False, timeout=30)
+        self.http = urllib3.PoolManager(retries=False, timeout=30, headers={"X-Api-Key": key})
 
     def call(self, method: str, path: str, **fields: str | bytes) -> Answer:
         """One call; bytes are sent as an uploaded file, the rest as form fields or, for GET, in the URL."""
@@ -247,6 +248,20 @@ class Api:
 
     def count(self) -> int:
         return int(self.call("GET", "/count").result[0])
+
+
+def key_of(cluster: Cluster, name: str) -> str:
+    """The key that the operator made for whoever may do everything."""
+    path = "jsonpath={.data.admin}"
+    secret = cluster.kubectl("-n", NAMESPACE, "get", "secret", f"{name}-api-key", "-o", path)
+    return base64.b64decode(secret).decode()
+
+
+def refused(api: Api) -> None:
+    """See that nobody without a key is let in."""
+    reply = api.http.request("GET", f"{api.url}/count", headers={})
+    Answer([], 0).line("count, without a key", f"refused with {reply.status}")
+    expect(reply.status == 401, f"/count answered {reply.status} without a key")
 
 
 def add(api: Api) -> None:
@@ -318,7 +333,8 @@ def next_steps(cluster: Cluster, service: str, url: str) -> None:
         print(f"\nReach the API:   {kubectl} -n {NAMESPACE} port-forward service/{service} 8080:80")
     else:
         print(f"\nThe API is at    {url}")
-    print(f"Try it:          curl -F image=@{cat} {url}/search")
+    key = f"$({kubectl} -n {NAMESPACE} get secret {service}-key -o 'jsonpath={{.data.read}}' | base64 -d)"
+    print(f'Try it:          curl -H "X-Api-Key: {key}" -F image=@{cat} {url}/search')
     print(f"Look at it:      {kubectl} -n {NAMESPACE} get matchclusters,pods")
     if os.environ.get("CLUSTER"):
         print(f"Remove it:       {kubectl} delete namespace {NAMESPACE} {SYSTEM}")
@@ -348,8 +364,9 @@ def main() -> int:
     try:
         with reached(cluster, service) as url:
             heading(f"The API of {name}")
-            api = Api(url)
-            for show in (add, search, delete):
+            print(f"  its key is in Secret {service}-key, which the operator made")
+            api = Api(url, key_of(cluster, name))
+            for show in (refused, add, search, delete):
                 show(api)
     except (DemoError, urllib3.exceptions.HTTPError) as error:
         print(f"\nThe demo failed: {error}", file=sys.stderr)

@@ -41,6 +41,9 @@ RESERVED_SETTINGS: Final = (
     "path",
     "xpack.security",
 )
+GENERATED: Final = "Generated"
+GIVEN: Final = "Given"
+OPEN: Final = "Open"
 MAX_HEAP_BYTES: Final = 31 * 2**30
 MIN_MEMORY_BYTES: Final = 512 * 2**20
 
@@ -103,6 +106,18 @@ class Autoscaling:
 
 
 @dataclass(frozen=True, slots=True)
+class Auth:
+    """spec.api.auth: who may use the API."""
+
+    mode: str
+    """GENERATED, GIVEN or OPEN."""
+    secret: str = ""
+    """The user's own Secret with a file of keys, for GIVEN."""
+    key: str = ""
+    """Under which key of it the file is."""
+
+
+@dataclass(frozen=True, slots=True)
 class Api:
     """spec.api"""
 
@@ -112,6 +127,7 @@ class Api:
     resources: Json
     workers: int
     all_orientations: bool
+    auth: Auth
     pod_template: Json
 
 
@@ -125,6 +141,8 @@ class Resolved:
     restarted_elasticsearch: str
     """When a restart was last asked for, in whatever words; empty if never."""
     restarted_api: str
+    api_auth: str
+    """GENERATED or OPEN, where the spec says neither."""
     annotation: str
     """What must outlive its source, in the form in which it is kept with the object."""
 
@@ -165,7 +183,7 @@ class MatchCluster:
     def given_secrets(self) -> tuple[str, ...]:
         """Names of the user's own Secrets that the spec refers to."""
         external = (self.external.secret, self.external.ca_secret) if self.external else ()
-        return tuple(dict.fromkeys(filter(None, external)))
+        return tuple(dict.fromkeys(filter(None, (*external, self.api.auth.secret))))
 
     @property
     def index_replicas(self) -> int:
@@ -183,6 +201,7 @@ def from_body(body: Mapping[str, Any], config: Config) -> MatchCluster:
     metadata, spec = body["metadata"], body.get("spec", {})
     index, elasticsearch, api = spec["index"], spec["elasticsearch"], spec["api"]
     annotations = metadata.get("annotations") or {}
+    resolved = resolve(elasticsearch["version"], elasticsearch["image"], api["image"], annotations, config)
     return MatchCluster(
         name=metadata["name"],
         namespace=metadata["namespace"],
@@ -196,9 +215,9 @@ def from_body(body: Mapping[str, Any], config: Config) -> MatchCluster:
         external=parts.external(elasticsearch.get("external")),
         volumes=Volumes(elasticsearch["volumes"]["onScaleDown"], elasticsearch["volumes"]["onDelete"]),
         max_unavailable=elasticsearch["update"]["maxUnavailable"],
-        api=_api(api),
+        api=_api(api, resolved),
         snapshots=parts.snapshots(spec.get("snapshots"), metadata["name"]),
-        resolved=resolve(elasticsearch["version"], elasticsearch["image"], api["image"], annotations, config),
+        resolved=resolved,
         annotation=annotations.get(names.RESOLVED_ANNOTATION, ""),
     )
 
@@ -216,6 +235,8 @@ def resolve(
     kept = {
         "elasticsearchVersion": before.get("elasticsearchVersion") or config.elasticsearch_version,
         "apiImage": before.get("apiImage") or config.api_image,
+        # What an operator looked at that knew of no keys was open, and stays so.
+        "apiAuth": before.get("apiAuth") or (OPEN if before else GENERATED),
     }
     final_version = version or kept["elasticsearchVersion"]
     same_version = before.get("elasticsearchImageFor") == final_version
@@ -236,6 +257,7 @@ def resolve(
         api_image=api_image or kept["apiImage"],
         restarted_elasticsearch=kept.get("restartedElasticsearch", ""),
         restarted_api=kept.get("restartedApi", ""),
+        api_auth=kept["apiAuth"],
         annotation=json.dumps(kept, sort_keys=True),
     )
 
@@ -253,7 +275,12 @@ def _kept(annotation: str) -> dict[str, str]:
     return kept
 
 
-def _api(api: Json) -> Api:
+def _auth(auth: Json, resolved: Resolved) -> Auth:
+    mode, given = auth["mode"] or resolved.api_auth, auth.get("secretRef")
+    return Auth(GIVEN, given["name"], given["key"]) if given else Auth(mode)
+
+
+def _api(api: Json, resolved: Resolved) -> Api:
     scaling = api.get("autoscaling")
     _check_pod_template("api.podTemplate", api["podTemplate"])
     _check_resources("api.resources", api["resources"])
@@ -264,6 +291,7 @@ def _api(api: Json) -> Api:
         resources=api["resources"],
         workers=api["workers"],
         all_orientations=api["allOrientations"],
+        auth=_auth(api["auth"], resolved),
         pod_template=api["podTemplate"],
     )
 

@@ -35,6 +35,7 @@ API_PORT: Final = 8080
 API_SERVICE_PORT: Final = 80
 
 DATA_VOLUME: Final = "data"
+KEYS_FILE: Final = "keys"
 SNAPSHOTS_VOLUME: Final = "snapshots"
 CONFIG_KEY: Final = "elasticsearch.yml"
 ELASTICSEARCH: Final = "elasticsearch"
@@ -101,6 +102,16 @@ def elasticsearch_pdb(cluster: str) -> str:
 def api(cluster: str) -> str:
     """Deployment, Service, PodDisruptionBudget and autoscaler of the API."""
     return f"{cluster}-api"
+
+
+def api_key(cluster: str) -> str:
+    """Secret with the API's keys, for people."""
+    return f"{cluster}-api-key"
+
+
+def api_keys(cluster: str) -> str:
+    """Secret with the hashes of the API's keys, for its pods."""
+    return f"{cluster}-api-keys"
 
 
 def migration(cluster: str) -> str:

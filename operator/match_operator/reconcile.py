@@ -5,17 +5,19 @@ times, and die anywhere. Reads happen in ``_observe``, writes in ``_apply`` and 
 """
 
 import logging
+import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from match_operator import access, api, desired, names, observed, plan, status
+from match_operator import access, api, credentials, desired, names, observed, plan, status
 from match_operator.clients import external
 from match_operator.clients.elastic import ElasticClient
 from match_operator.clients.kube import Kube
 from match_operator.config import Config
+from match_operator.credentials import Chance
 from match_operator.desired import elasticsearch
 from match_operator.errors import ElasticsearchError, InvalidSpecError
 from match_operator.plan import index, membership, requests, restart, snapshots, steps
@@ -41,6 +43,7 @@ class Reconciler:
     kube: Kube
     connect: Callable[[access.Access], ElasticClient] = external.connect
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+    token: Callable[[], str] = field(default=lambda: secrets.token_urlsafe(32))
     _elastic: dict[Key, tuple[access.Access, ElasticClient]] = field(default_factory=dict)
     _counted: dict[Key, float] = field(default_factory=dict)
 
@@ -60,7 +63,8 @@ class Reconciler:
             seen = self._observe(cluster, body)
             replicas = membership.replicas(cluster, seen)
             first_masters = _first_masters(cluster, seen, replicas)
-            wanted = desired.build(cluster, first_masters, replicas, index.move(cluster, seen))
+            known = credentials.make(cluster, seen, Chance(self.token, self.now()))
+            wanted = desired.build(cluster, first_masters, replicas, index.move(cluster, seen), known)
             todo = plan.make(cluster, wanted, seen)
             todo = plan.Plan(problems=todo.problems) if cluster.paused else self._apply(body, todo)
         except InvalidSpecError as error:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from match_operator import names, observed
-from match_operator.api import MatchCluster
+from match_operator.api import GENERATED, GIVEN, MatchCluster
 from match_operator.observed import Observed
 from match_operator.plan import Plan, drain, index, membership, requests, snapshots, versions
 
@@ -295,6 +295,10 @@ def _api(cluster: MatchCluster, seen: Observed) -> Part:
     ready, updated, total = (status.get(k, 0) for k in ("readyReplicas", "updatedReplicas", "replicas"))
     current = status.get("observedGeneration") == live["metadata"]["generation"]
     summary = f"{ready} of {wanted} API pods are ready"
+    auth = cluster.api.auth
+    if auth.mode == GIVEN and not observed.text(seen.given.get(auth.secret), auth.key):
+        missing = f"there is no Secret {auth.secret} with the file {auth.key}, which api.auth.secretRef names"
+        return Part(ready > 0, False, "KeysMissing", f"{summary}; {missing}")
     if wanted == 0:
         return Part(
             False, True, "ScaledToZero", "the API is scaled to 0; set api.replicas to 1 or more to serve"
@@ -343,9 +347,10 @@ def _index_numbers(cluster: MatchCluster, seen: Observed) -> Json:
 def _api_numbers(cluster: MatchCluster, seen: Observed) -> Json:
     live = seen.children.get(("Deployment", names.api(cluster.name)), {}).get("status", {})
     ready = live.get("readyReplicas", 0)
+    keys = {GENERATED: names.api_key(cluster.name), GIVEN: cluster.api.auth.secret}.get(cluster.api.auth.mode)
     return {
         "replicas": live.get("replicas", 0),
         "readyReplicas": ready,
         "summary": f"{ready}/{cluster.api.replicas}",
         "url": names.api_url(cluster.name, cluster.namespace),
-    }
+    } | ({"keys": keys} if keys else {})

@@ -61,7 +61,8 @@ def test_every_field_of_the_schema_is_read_by_the_operator():
         ({"external": external}, location),
     ):
         spec = {"elasticsearch": elasticsearch, "snapshots": {"repository": repository}}
-        body = world.body(spec | {"api": {"autoscaling": {"max": 3}}})
+        auth = {"secretRef": {"name": "mine"}}
+        body = world.body(spec | {"api": {"autoscaling": {"max": 3}, "auth": auth}})
         api.from_body(body | {"spec": Recording(body["spec"], read, "")}, world.CONFIG)
     opaque = ("requests", "limits")  # read by iterating
     unread = {path for path, _ in leaves(SPEC) if path not in read and path.rpartition(".")[2] not in opaque}

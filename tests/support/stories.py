@@ -1,5 +1,6 @@
 """What the user stories do again and again: apply, wait, look, and search without pause."""
 
+import base64
 import contextlib
 import io
 import json
@@ -145,7 +146,17 @@ class Namespace:
     def api(self, name: str) -> Iterator["Api"]:
         """The Match API of a MatchCluster."""
         with self.lab.reach(self.name, f"{name}-api", 80) as url:
-            yield Api(url)
+            yield Api(url, self.key(name))
+
+    def key(self, name: str, scope: str = "admin") -> str:
+        """The key of a MatchCluster's API that the operator made; empty where it made none."""
+        secret = self.status(name).get("api", {}).get("keys", "")
+        return self.secret(secret)[scope] if secret else ""
+
+    def secret(self, name: str) -> dict[str, str]:
+        """What a Secret holds."""
+        data = self.get("secret", name)["data"]
+        return {key: base64.b64decode(value).decode() for key, value in data.items()}
 
 
 def wait(holds: Callable[[], bool], seconds: float, explain: Callable[[], str]) -> None:
@@ -161,6 +172,7 @@ class Api:
     """The Match HTTP API."""
 
     url: str
+    key: str = ""
 
     def add(self, path: str, image: bytes, **form: str) -> None:
         """POST /add; fails unless it is acknowledged."""
@@ -183,7 +195,8 @@ class Api:
         self._ok("delete", "/delete", data={"filepath": path})
 
     def _ok(self, method: str, path: str, **arguments: Any) -> list[Any]:
-        answer = requests.request(method, self.url + path, timeout=30, **arguments)
+        known = {"headers": {"X-Api-Key": self.key}} if self.key else {}
+        answer = requests.request(method, self.url + path, timeout=30, **known, **arguments)
         assert answer.status_code == 200, f"{method} {path}: {answer.status_code} {answer.text[:300]}"
         result: list[Any] = answer.json()["result"]
         return result

@@ -7,6 +7,7 @@ from typing import Any
 
 from match_operator import names
 from match_operator.api import MatchCluster
+from match_operator.credentials import Credentials
 from match_operator.desired import api, elasticsearch, migration
 
 Json = dict[str, Any]
@@ -17,15 +18,17 @@ def build(
     initial_masters: tuple[str, ...],
     replicas: Mapping[str, int] | None = None,
     move: migration.Move | None = None,
+    credentials: Credentials | None = None,
 ) -> list[Json]:
     """The objects in the order in which they are applied.
 
     ``initial_masters`` are the nodes that may form a new Elasticsearch cluster; empty once one has formed.
     ``replicas`` by name of StatefulSet win over the spec's counts: nodes are removed by plan/drain.py alone.
-    ``move`` is what the collection has to do because of the spec, if anything.
+    ``move`` is what the collection has to do because of the spec, if anything. Without ``credentials`` the
+    Secrets are left out, and only they.
     """
     nodes = [] if cluster.external else elasticsearch.build(cluster, initial_masters, replicas or {})
-    objects = [*nodes, *api.build(cluster)]
+    objects = [*(credentials or Credentials()).secrets, *nodes, *api.build(cluster)]
     if move:
         objects.append(migration.job(cluster, move))
     return [_finish(cluster, item) for item in objects]

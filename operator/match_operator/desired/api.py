@@ -1,12 +1,15 @@
 """Deployment, Service, disruption budget and autoscaler of the Match API."""
 
-from typing import Any
+from typing import Any, Final
 
 from match_operator import access, names
-from match_operator.api import MatchCluster
+from match_operator.api import GENERATED, OPEN, MatchCluster
 from match_operator.desired import credentials, pod
 
 Json = dict[str, Any]
+
+KEYS: Final = "/etc/match/keys"
+"""A folder, since a single file that is mounted is never read anew."""
 
 
 def build(cluster: MatchCluster) -> list[Json]:
@@ -82,7 +85,11 @@ def _pod_template(cluster: MatchCluster) -> Json:
             "securityContext": pod.restricted_pod(),
             "affinity": pod.spread(cluster.name, names.API),
             "containers": [_container(cluster)],
-            "volumes": [{"name": "tmp", "emptyDir": {}}, *credentials.volumes(cluster)],
+            "volumes": [
+                {"name": "tmp", "emptyDir": {}},
+                *_keys_volume(cluster),
+                *credentials.volumes(cluster),
+            ],
         },
     }
     return pod.with_overrides(template, cluster.api.pod_template, "api.podTemplate")
@@ -93,11 +100,12 @@ def _container(cluster: MatchCluster) -> Json:
         "ELASTICSEARCH_URL": access.url(cluster),
         "ELASTICSEARCH_INDEX": cluster.index.name,
         "ALL_ORIENTATIONS": str(cluster.api.all_orientations).lower(),
-        "MATCH_AUTH": "open",
+        **({"MATCH_AUTH": "open"} if _is_open(cluster) else {}),
         "MATCH_MANAGE_INDEX": "false",
         **credentials.env(cluster),
         "PORT": str(names.API_PORT),
         "WORKER_COUNT": str(cluster.api.workers),
+        **({} if _is_open(cluster) else {"MATCH_API_KEYS_FILE": f"{KEYS}/{names.KEYS_FILE}"}),
     }
     return {
         "name": names.API,
@@ -111,8 +119,29 @@ def _container(cluster: MatchCluster) -> Json:
         # New connections stop arriving before the server stops accepting them.
         "lifecycle": {"preStop": {"exec": {"command": ["sleep", "5"]}}},
         "securityContext": pod.restricted_container() | {"readOnlyRootFilesystem": True},
-        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}, *credentials.mounts(cluster)],  # noqa: S108 - its own
+        "volumeMounts": [
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - a volume of the pod's own
+            *([] if _is_open(cluster) else [{"name": "keys", "mountPath": KEYS, "readOnly": True}]),
+            *credentials.mounts(cluster),
+        ],
     }
+
+
+def _is_open(cluster: MatchCluster) -> bool:
+    return cluster.api.auth.mode == OPEN
+
+
+def _keys_volume(cluster: MatchCluster) -> list[Json]:
+    """The hashes alone: no pod needs a key itself."""
+    if _is_open(cluster):
+        return []
+    auth = cluster.api.auth
+    generated = auth.mode == GENERATED
+    source = {
+        "secretName": names.api_keys(cluster.name) if generated else auth.secret,
+        "items": [{"key": names.KEYS_FILE if generated else auth.key, "path": names.KEYS_FILE}],
+    }
+    return [{"name": "keys", "secret": source}]
 
 
 def _probe(path: str, **timing: int) -> Json:

@@ -16,7 +16,7 @@ from match_operator.plan.steps import Apply, KeepResolved, Plan, Problem, Recrea
 
 Json = dict[str, Any]
 
-REMOVABLE: Final = ("ConfigMap", "Service", "PodDisruptionBudget", "HorizontalPodAutoscaler", "Job")
+REMOVABLE: Final = ("ConfigMap", "Secret", "Service", "PodDisruptionBudget", "HorizontalPodAutoscaler", "Job")
 """Kinds of which an object goes when it is no longer wanted; what holds or serves data goes otherwise."""
 
 

@@ -135,10 +135,39 @@ def test_another_operator_restarts_nothing(newer):
     assert pod_templates(world.cluster(config=newer, annotations=kept)) == pod_templates(world.cluster())
 
 
-def test_pods_are_made_as_every_operator_before_made_them():
+def from_before(*unknown):
+    """A cluster that was last looked at by an operator which did not keep ``unknown`` with it."""
+    kept = json.loads(world.cluster().resolved.annotation)
+    old = json.dumps({key: value for key, value in kept.items() if key not in unknown})
+    return world.cluster(annotations={names.RESOLVED_ANNOTATION: old})
+
+
+@pytest.mark.parametrize(
+    ("cluster", "digest"),
+    [(from_before("apiAuth"), "203140d75690b21e"), (from_before(), "fb2341be25f78b5a")],
+    ids=["before there were keys", "now"],
+)
+def test_pods_are_made_as_every_operator_before_made_them(cluster, digest):
     """A new digest here means that the release restarts every cluster there is: say so in CHANGELOG.md."""
-    text = json.dumps(pod_templates(world.cluster()), sort_keys=True)
-    assert hashlib.sha256(text.encode()).hexdigest()[:16] == "203140d75690b21e"
+    text = json.dumps(pod_templates(cluster), sort_keys=True)
+    assert hashlib.sha256(text.encode()).hexdigest()[:16] == digest
+
+
+def test_a_cluster_from_before_there_were_keys_stays_open_until_it_is_asked_for_them():
+    assert from_before("apiAuth").api.auth.mode == "Open"
+    asked = world.cluster(
+        {"api": {"auth": {"mode": "Generated"}}},
+        annotations={names.RESOLVED_ANNOTATION: from_before("apiAuth").resolved.annotation},
+    )
+    assert asked.api.auth.mode == "Generated"
+
+
+def test_keys_of_the_users_own_are_mounted_from_where_they_are():
+    cluster = world.cluster({"api": {"auth": {"secretRef": {"name": "mine", "key": "file"}}}})
+    spec = pod_templates(cluster)["photos-api"]["spec"]
+    (volume,) = [v for v in spec["volumes"] if v["name"] == "keys"]
+    assert volume["secret"] == {"secretName": "mine", "items": [{"key": "file", "path": "keys"}]}
+    assert cluster.given_secrets == ("mine",)
 
 
 def test_a_restart_that_was_asked_for_changes_only_the_pods_it_means():

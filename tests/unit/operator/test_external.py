@@ -273,4 +273,5 @@ def test_pods_have_the_credentials_as_files_and_never_in_their_environment(make_
 
 
 def test_without_secrets_the_pods_mount_none():
-    assert [v["name"] for v in deployment(CLUSTER)["spec"]["template"]["spec"]["volumes"]] == ["tmp"]
+    volumes = deployment(CLUSTER)["spec"]["template"]["spec"]["volumes"]
+    assert not {"elasticsearch", "elasticsearch-ca"} & {v["name"] for v in volumes}

@@ -45,6 +45,22 @@ def test_a_settled_cluster_is_ready_and_waits_for_nothing():
     assert made["index"] == {"documents": 7, "backing": "images-000001", "replicas": 1}
 
 
+def test_where_the_keys_of_the_api_are_is_told():
+    assert make(of(), world.seen(of()))["api"]["keys"] == "photos-api-key"
+    opened = of({"api": {"auth": {"mode": "Open"}}})
+    assert "keys" not in make(opened, world.seen(opened))["api"]
+
+
+def test_a_secret_of_the_users_that_is_not_there_is_named():
+    asked = of({"api": {"auth": {"secretRef": {"name": "mine"}}}})
+    missing = make(asked, world.seen(asked, given={"mine": None}))
+    assert condition(missing, "ApiReady")["message"].endswith(
+        "; there is no Secret mine with the file keys, which api.auth.secretRef names"
+    )
+    there = make(asked, world.seen(asked, given={"mine": {"data": {"keys": "YQ=="}}}))
+    assert (condition(there, "ApiReady")["status"], there["api"]["keys"]) == ("True", "mine")
+
+
 def test_a_new_cluster_says_which_pod_it_waits_for_and_why():
     seen = world.seen(of(), elastic=None)
     pod = seen.children["Pod", "photos-es-default-1"]
