@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from match_operator import access, api, credentials, desired, names, observed, plan, status
+from match_operator.calm import RARELY, Calm
 from match_operator.clients import external
 from match_operator.clients.elastic import ElasticClient
 from match_operator.clients.kube import Kube
@@ -46,18 +47,22 @@ class Reconciler:
     token: Callable[[], str] = field(default=lambda: secrets.token_urlsafe(32))
     _elastic: dict[Key, tuple[access.Access, ElasticClient]] = field(default_factory=dict)
     _counted: dict[Key, float] = field(default_factory=dict)
+    calm: Calm = field(default_factory=Calm)
 
     def __call__(self, key: Key) -> float | None:
         """Bring one MatchCluster nearer to its spec.
 
         Returns seconds until the next look, or None when the object is gone.
         """
+        heard = self.calm.heard(key)
         body = self.kube.cluster(*key)
         if body is None or body["metadata"].get("deletionTimestamp"):
             self._forget(key)
             for item in self.kube.requests(*key):
                 self._answer(requests.orphaned(item))
             return None
+        if self.calm.holds(key, body, self._elastic[key][1] if key in self._elastic else None):
+            return self.config.resync_seconds * RARELY
         try:
             cluster = api.from_body(body, self.config)
             seen = self._observe(cluster, body)
@@ -76,7 +81,12 @@ class Reconciler:
         busy = "operation" in new or todo.steps or any(under_way) or (todo.aside and not todo.trouble)
         if cluster.external and seen.elastic is None:
             return SILENT_SECONDS
-        return BUSY_SECONDS if busy else self._rest(cluster)
+        if busy:
+            return BUSY_SECONDS
+        if cluster.external and seen.elastic and not cluster.snapshots and new["phase"] == "Ready":
+            self.calm.keep(key, body, cluster.index.name, seen.elastic, heard)
+            return self.config.resync_seconds * RARELY
+        return self._rest(cluster)
 
     def _observe(self, cluster: api.MatchCluster, body: Json) -> observed.Observed:
         children = self.kube.children(cluster.namespace, cluster.name)
@@ -206,6 +216,7 @@ class Reconciler:
 
     def _forget(self, key: Key) -> None:
         self._counted.pop(key, None)
+        self.calm.forget(key)
         if last := self._elastic.pop(key, None):
             last[1].close()
 
