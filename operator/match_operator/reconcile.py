@@ -17,6 +17,7 @@ from match_operator.calm import RARELY, Calm
 from match_operator.clients import external
 from match_operator.clients.elastic import ElasticClient
 from match_operator.clients.kube import Kube
+from match_operator.clients.pool import Clients
 from match_operator.config import Config
 from match_operator.credentials import Chance
 from match_operator.desired import elasticsearch
@@ -45,9 +46,12 @@ class Reconciler:
     connect: Callable[[access.Access], ElasticClient] = external.connect
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
     token: Callable[[], str] = field(default=lambda: secrets.token_urlsafe(32))
-    _elastic: dict[Key, tuple[access.Access, ElasticClient]] = field(default_factory=dict)
+    _clients: Clients = field(init=False)
     _counted: dict[Key, float] = field(default_factory=dict)
     calm: Calm = field(default_factory=Calm)
+
+    def __post_init__(self) -> None:
+        self._clients = Clients(self.connect)
 
     def __call__(self, key: Key) -> float | None:
         """Bring one MatchCluster nearer to its spec.
@@ -61,7 +65,7 @@ class Reconciler:
             for item in self.kube.requests(*key):
                 self._answer(requests.orphaned(item))
             return None
-        if self.calm.holds(key, body, self._elastic[key][1] if key in self._elastic else None):
+        if self.calm.holds(key, body, self._clients.of(key)):
             return self.config.resync_seconds * RARELY
         try:
             cluster = api.from_body(body, self.config)
@@ -101,7 +105,7 @@ class Reconciler:
         if not cluster.external and not any(observed.is_ready(p) for p in seen.pods(names.ELASTICSEARCH)):
             return seen
         try:
-            client = self._connected(_key(body), access.to_elasticsearch(cluster, seen))
+            client = self._clients.connected(_key(body), access.to_elasticsearch(cluster, seen))
             return replace(seen, elastic=_look(client, cluster, seen))
         except ElasticsearchError as error:
             return replace(seen, silence=str(error))
@@ -135,7 +139,7 @@ class Reconciler:
         for step in aside:
             LOG.info("%s/%s: %s", body["metadata"]["namespace"], body["metadata"]["name"], step)
             try:
-                tell(self._elastic[_key(body)][1], step)
+                self._tell(_key(body), step)
             except ElasticsearchError as error:
                 return f"{step}: {error}"
             self.kube.event(body, step.reason, str(step))
@@ -158,7 +162,7 @@ class Reconciler:
             case steps.GrowVolume(claim, size):
                 self.kube.change(claim, {"resources": {"requests": {"storage": size}}})
             case _:
-                tell(self._elastic[_key(body)][1], step)  # planned for what a client of it saw
+                self._tell(_key(body), step)
 
     def _answer(self, answer: requests.Answer) -> bool:
         """Do what a request needs now and say so in its status; whether it is under way."""
@@ -167,7 +171,7 @@ class Reconciler:
         for step in answer.steps:
             LOG.info("%s/%s: %s", item["metadata"]["namespace"], item["metadata"]["name"], step)
             try:
-                tell(self._elastic[key][1], step)
+                self._tell(key, step)
             except ElasticsearchError as error:
                 message = f"Elasticsearch ({step}): {error}"
                 break
@@ -203,22 +207,15 @@ class Reconciler:
             message = stalled["message"] if stalled["status"] == "True" else ready["message"]
             self.kube.event(body, new["phase"], message, warning=warning)
 
-    def _connected(self, key: Key, to: access.Access) -> ElasticClient:
-        """The client of an earlier look, as long as address and credentials are the same."""
-        last = self._elastic.get(key)
-        if last and last[0] == to:
-            return last[1]
-        client = self.connect(to)
-        self._elastic[key] = (to, client)
-        if last:
-            last[1].close()
-        return client
+    def _tell(self, key: Key, step: steps.Step) -> None:
+        elastic = self._clients.of(key)
+        assert elastic is not None  # noqa: S101 - a step is planned for what a client saw in this look
+        tell(elastic, step)
 
     def _forget(self, key: Key) -> None:
         self._counted.pop(key, None)
         self.calm.forget(key)
-        if last := self._elastic.pop(key, None):
-            last[1].close()
+        self._clients.leave(key)
 
 
 def _key(body: Json) -> Key:
@@ -229,7 +226,8 @@ def _look(client: ElasticClient, cluster: api.MatchCluster, seen: observed.Obser
     elastic = client.observe(cluster.index.name)
     if cluster.snapshots is None:
         return elastic
-    wanted = [i["spec"]["snapshot"] for i in seen.requests if i["kind"] == names.RESTORE_KIND]
+    restores = [i for i in seen.requests if i["kind"] == names.RESTORE_KIND]
+    wanted = [i["spec"]["snapshot"] for i in restores if requests.phase(i) not in requests.FINAL]
     return replace(
         elastic,
         repository=client.repository(snapshots.repository(cluster), cluster.index.name, sorted(set(wanted))),
