@@ -1,4 +1,4 @@
-"""Clients of Elasticsearch, one for each way to reach one: many MatchClusters may share a server and a user."""
+"""Clients of Elasticsearch, one for each way to reach one: many MatchClusters may share server and user."""
 
 import threading
 from collections.abc import Callable
