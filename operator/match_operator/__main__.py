@@ -51,7 +51,8 @@ def _check(kube: Kube, namespaces: tuple[str, ...]) -> None:
 async def _run(settings: Config, api_client: Any) -> None:
     kube = Kube(api_client)
     _check(kube, settings.watch_namespaces or ("",))
-    queue = WorkQueue(Reconciler(settings, kube), settings.workers)
+    reconcile = Reconciler(settings, kube)
+    queue = WorkQueue(reconcile, settings.workers, reconcile.calm.hear)
     loop = asyncio.get_running_loop()
     started: list[bool] = []
     beat = [time.monotonic()]

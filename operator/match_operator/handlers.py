@@ -69,12 +69,12 @@ def register(
 
     @kopf.on.event(names.GROUP, names.VERSION, names.PLURAL, registry=registry)
     async def cluster_changed(*, namespace: str | None, name: str, **_: Any) -> None:
-        queue.add((namespace or "", name))
+        queue.hear((namespace or "", name))
 
     _watch_requests(registry, queue)
 
     async def child_changed(*, namespace: str | None, labels: kopf.Labels, **_: Any) -> None:
-        queue.add((namespace or "", labels[names.CLUSTER_LABEL]))
+        queue.hear((namespace or "", labels[names.CLUSTER_LABEL]))
 
     for version, plural in CHILDREN:
         kopf.on.event(
@@ -90,7 +90,7 @@ def _watch_requests(registry: kopf.OperatorRegistry, queue: WorkQueue) -> None:
     """What is asked of a MatchCluster is worked on with it, never beside it."""
 
     async def asked(*, namespace: str | None, spec: kopf.Spec, **_: Any) -> None:
-        queue.add((namespace or "", spec["cluster"]))
+        queue.hear((namespace or "", spec["cluster"]))
 
     for plural in names.REQUESTS.values():
         kopf.on.event(names.GROUP, names.VERSION, plural, registry=registry, id=f"asked/{plural}")(asked)
@@ -116,7 +116,9 @@ async def _resync(queue: WorkQueue, kube: Kube, config: Config) -> None:
         for namespace in config.watch_namespaces or ("",):
             try:
                 for item in await asyncio.to_thread(kube.clusters, namespace):
-                    queue.add((item["metadata"]["namespace"], item["metadata"]["name"]))
+                    key = (item["metadata"]["namespace"], item["metadata"]["name"])
+                    if not queue.knows(key):
+                        queue.add(key)
             except OperatorError as error:
                 LOG.warning("cannot list MatchClusters: %s", error)
         await asyncio.sleep(config.resync_seconds * 5)

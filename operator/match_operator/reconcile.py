@@ -14,9 +14,11 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from match_operator import access, api, credentials, desired, names, observed, plan, status
+from match_operator.calm import RARELY, Calm
 from match_operator.clients import external
 from match_operator.clients.elastic import ElasticClient
 from match_operator.clients.kube import Kube
+from match_operator.clients.pool import Clients
 from match_operator.config import Config
 from match_operator.credentials import Chance
 from match_operator.desired import elasticsearch
@@ -45,20 +47,27 @@ class Reconciler:
     connect: Callable[[access.Access], ElasticClient] = external.connect
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
     token: Callable[[], str] = field(default=lambda: secrets.token_urlsafe(32))
-    _elastic: dict[Key, tuple[access.Access, ElasticClient]] = field(default_factory=dict)
+    _clients: Clients = field(init=False)
     _counted: dict[Key, float] = field(default_factory=dict)
+    calm: Calm = field(default_factory=Calm)
+
+    def __post_init__(self) -> None:
+        self._clients = Clients(self.connect)
 
     def __call__(self, key: Key) -> float | None:
         """Bring one MatchCluster nearer to its spec.
 
         Returns seconds until the next look, or None when the object is gone.
         """
+        heard = self.calm.heard(key)
         body = self.kube.cluster(*key)
         if body is None or body["metadata"].get("deletionTimestamp"):
             self._forget(key)
             for item in self.kube.requests(*key):
                 self._answer(requests.orphaned(item))
             return None
+        if self.calm.holds(key, body, self._clients.of(key)):
+            return self.config.resync_seconds * RARELY
         try:
             cluster = api.from_body(body, self.config)
             seen = self._children(cluster, body)
@@ -78,7 +87,17 @@ class Reconciler:
         busy = "operation" in new or todo.steps or any(under_way) or (todo.aside and not todo.trouble)
         if cluster.external and seen.elastic is None:
             return SILENT_SECONDS
-        return BUSY_SECONDS if busy else self._rest(cluster)
+        if busy:
+            return BUSY_SECONDS
+        if (
+            cluster.external
+            and seen.elastic
+            and new["phase"] == "Ready"
+            and not (cluster.snapshots or known.ending)
+        ):
+            self.calm.keep(key, body, cluster.index.name, seen.elastic, heard)
+            return self.config.resync_seconds * RARELY
+        return self._rest(cluster)
 
     def _children(self, cluster: api.MatchCluster, body: Json) -> observed.Observed:
         children = self.kube.children(cluster.namespace, cluster.name)
@@ -98,7 +117,7 @@ class Reconciler:
             return seen
         try:
             to = access.to_elasticsearch(cluster, credentials.known(seen, known))
-            client = self._connected((cluster.namespace, cluster.name), to)
+            client = self._clients.connected((cluster.namespace, cluster.name), to)
             return replace(seen, elastic=_look(client, cluster, seen))
         except ElasticsearchError as error:
             return replace(seen, silence=str(error))
@@ -132,7 +151,7 @@ class Reconciler:
         for step in aside:
             LOG.info("%s/%s: %s", body["metadata"]["namespace"], body["metadata"]["name"], step)
             try:
-                tell(self._elastic[_key(body)][1], step)
+                self._tell(_key(body), step)
             except ElasticsearchError as error:
                 return f"{step}: {error}"
             self.kube.event(body, step.reason, str(step))
@@ -155,7 +174,7 @@ class Reconciler:
             case steps.GrowVolume(claim, size):
                 self.kube.change(claim, {"resources": {"requests": {"storage": size}}})
             case _:
-                tell(self._elastic[_key(body)][1], step)  # planned for what a client of it saw
+                self._tell(_key(body), step)
 
     def _answer(self, answer: requests.Answer) -> bool:
         """Do what a request needs now and say so in its status; whether it is under way."""
@@ -164,7 +183,7 @@ class Reconciler:
         for step in answer.steps:
             LOG.info("%s/%s: %s", item["metadata"]["namespace"], item["metadata"]["name"], step)
             try:
-                tell(self._elastic[key][1], step)
+                self._tell(key, step)
             except ElasticsearchError as error:
                 message = f"Elasticsearch ({step}): {error}"
                 break
@@ -200,21 +219,15 @@ class Reconciler:
             message = stalled["message"] if stalled["status"] == "True" else ready["message"]
             self.kube.event(body, new["phase"], message, warning=warning)
 
-    def _connected(self, key: Key, to: access.Access) -> ElasticClient:
-        """The client of an earlier look, as long as address and credentials are the same."""
-        last = self._elastic.get(key)
-        if last and last[0] == to:
-            return last[1]
-        client = self.connect(to)
-        self._elastic[key] = (to, client)
-        if last:
-            last[1].close()
-        return client
+    def _tell(self, key: Key, step: steps.Step) -> None:
+        elastic = self._clients.of(key)
+        assert elastic is not None  # noqa: S101 - a step is planned for what a client saw in this look
+        tell(elastic, step)
 
     def _forget(self, key: Key) -> None:
         self._counted.pop(key, None)
-        if last := self._elastic.pop(key, None):
-            last[1].close()
+        self.calm.forget(key)
+        self._clients.leave(key)
 
 
 def _key(body: Json) -> Key:
@@ -225,7 +238,8 @@ def _look(client: ElasticClient, cluster: api.MatchCluster, seen: observed.Obser
     elastic = client.observe(cluster.index.name)
     if cluster.snapshots is None:
         return elastic
-    wanted = [i["spec"]["snapshot"] for i in seen.requests if i["kind"] == names.RESTORE_KIND]
+    restores = [i for i in seen.requests if i["kind"] == names.RESTORE_KIND]
+    wanted = [i["spec"]["snapshot"] for i in restores if requests.phase(i) not in requests.FINAL]
     return replace(
         elastic,
         repository=client.repository(snapshots.repository(cluster), cluster.index.name, sorted(set(wanted))),

@@ -35,6 +35,8 @@ class WorkQueue:
 
     work: Work
     workers: int
+    heard: Callable[[Key], None] = lambda _key: None
+    """Told of every event, before the look that it leads to."""
     _due: dict[Key, float] = field(default_factory=dict)
     _running: dict[Key, float] = field(default_factory=dict)
     _failures: dict[Key, int] = field(default_factory=dict)
@@ -47,6 +49,15 @@ class WorkQueue:
         due = max(now + delay, self._rested.get(key, now))
         self._due[key] = min(due, self._due.get(key, due))
         self._wake.set()
+
+    def hear(self, key: Key) -> None:
+        """Have a look at ``key`` because something happened to it."""
+        self.heard(key)
+        self.add(key)
+
+    def knows(self, key: Key) -> bool:
+        """Whether a look at ``key`` is to come."""
+        return key in self._due or key in self._running
 
     async def run(self) -> None:
         """Work until cancelled."""

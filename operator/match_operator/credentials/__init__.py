@@ -10,8 +10,8 @@ from typing import Any
 
 from match_operator.api import MatchCluster
 from match_operator.credentials import keys, trust, users
-from match_operator.credentials.rolling import Chance
-from match_operator.observed import Observed
+from match_operator.credentials.rolling import ENDING, Chance
+from match_operator.observed import Observed, text
 
 Json = dict[str, Any]
 
@@ -22,6 +22,11 @@ class Credentials:
 
     secrets: tuple[Json, ...] = ()
     """Secrets in the order in which they are applied."""
+
+    @property
+    def ending(self) -> bool:
+        """Whether anything is good for a while only, so that somebody has to look when it ends."""
+        return any(text(item, ENDING) not in ("", "{}") for item in self.secrets)
 
 
 def make(cluster: MatchCluster, seen: Observed, chance: Chance) -> Credentials:

@@ -7,7 +7,7 @@ from match_operator import names
 from match_operator.api import MatchCluster
 from match_operator.credentials import certificates
 from match_operator.credentials.certificates import Pair
-from match_operator.credentials.rolling import Chance, ending, follow, secret
+from match_operator.credentials.rolling import ENDING, Chance, ending, follow, secret
 from match_operator.observed import Observed, text
 
 Json = dict[str, Any]
@@ -18,7 +18,6 @@ TRUSTED: Final = "ca.crt"
 """The names that Secrets of type kubernetes.io/tls and those of cert-manager have."""
 NEXT_CERTIFICATE: Final = "next.crt"
 NEXT_KEY: Final = "next.key"
-ENDING: Final = "ending"
 
 
 def secrets(cluster: MatchCluster, seen: Observed, chance: Chance) -> list[Json]:

@@ -14,7 +14,7 @@ import yaml
 
 from match_operator import names
 from match_operator.api import MatchCluster
-from match_operator.credentials.rolling import Chance, ending, follow, secret
+from match_operator.credentials.rolling import ENDING, Chance, ending, follow, secret
 from match_operator.observed import Observed, text
 
 Json = dict[str, Any]
@@ -24,7 +24,6 @@ PEOPLE: Final = "elastic"
 ROLES: Final = {names.OPERATOR: "match_operator", names.API: "match_api", names.MIGRATION: "match_migration"}
 """Role by component that has a user."""
 NEXT: Final = "next-"
-ENDING: Final = "ending"
 ROUNDS: Final = 1000
 """Of PBKDF2: passwords are 256 random bits, and each is checked at many requests."""
 
