@@ -76,13 +76,13 @@ def roles(cluster: MatchCluster) -> str:
     whole cluster but reads nobody else's documents and looks after no user.
     """
     alias = cluster.index.name
-    own = [alias, f"{alias}-*"]
+    own = (alias, f"{alias}-*")  # written out each time: Elasticsearch reads no references in YAML
     return yaml.safe_dump(
         {
             "match_api": {
                 "indices": [
                     {
-                        "names": own,
+                        "names": [*own],
                         "privileges": ["read", "write", "maintenance", "monitor", "view_index_metadata"],
                     },
                     {
@@ -91,11 +91,11 @@ def roles(cluster: MatchCluster) -> str:
                     },
                 ],
             },
-            "match_migration": {"indices": [{"names": own, "privileges": ["all"]}]},
+            "match_migration": {"indices": [{"names": [*own], "privileges": ["all"]}]},
             "match_operator": {
                 "cluster": ["manage"],
                 "indices": [
-                    {"names": own, "privileges": ["all"]},
+                    {"names": [*own], "privileges": ["all"]},
                     {
                         "names": ["*"],
                         "privileges": ["monitor", "maintenance", "view_index_metadata"],

@@ -107,6 +107,7 @@ def test_the_nodes_mount_no_password_and_no_key_of_an_authority(made):
 
 
 def test_a_role_reaches_the_own_indices_only_and_looks_after_no_user(made):
+    assert "&" not in made.text(USERS, "roles.yml"), "Elasticsearch reads no references in YAML"
     roles = yaml.safe_load(made.text(USERS, "roles.yml"))
     assert {n for part in roles["match_api"]["indices"] for n in part["names"]} == {
         "images", "images-*", "match-review-images",
