@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import yaml
 
+import match_index
 from match_operator import names
 from match_operator.api import MatchCluster
 from match_operator.credentials.rolling import ENDING, Chance, ending, follow, secret
@@ -86,12 +87,14 @@ def roles(cluster: MatchCluster) -> str:
                         "privileges": ["read", "write", "maintenance", "monitor", "view_index_metadata"],
                     },
                     {
-                        "names": [f"match-review-{alias}"],
+                        "names": [match_index.review_index(alias)],
                         "privileges": ["read", "write", "maintenance", "create_index", "view_index_metadata"],
                     },
                 ],
             },
-            "match_migration": {"indices": [{"names": [*own], "privileges": ["all"]}]},
+            "match_migration": {
+                "indices": [{"names": [*own, f"{match_index.badges(alias)}*"], "privileges": ["all"]}]
+            },
             "match_operator": {
                 "cluster": ["manage"],
                 "indices": [
