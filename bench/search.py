@@ -37,6 +37,8 @@ CUTOFF: Final = 0.45
 NEAREST: Final = 20
 JAVA: Final = "-XX:TieredStopAtLevel=4 -XX:-UseParallelGC -XX:+UseG1GC"
 """As Elasticsearch comes; the lab's options are for a quick start."""
+FEW: Final = 100
+"""Matches asked for where not all are: as many as image-match asks for in each of its requests."""
 ORIENTATIONS: Final = 8
 """Requests of image-match for one search: it asks once per orientation, one after the other."""
 
@@ -167,7 +169,8 @@ def main() -> None:
             "words, 16 in one request": lambda q: [
                 m.filepath for m in worded.search(client, alias, q.views, CUTOFF)
             ],
-            "mirror, 16 orientations": lambda q: [m.filepath for m in store.search(q.views)],
+            "mirror, every match": lambda q: [m.filepath for m in store.search(q.views)],
+            "mirror, the nearest 100": lambda q: [m.filepath for m in store.search(q.views, limit=FEW)],
         }
         if arguments.alone:
             del subjects["image-match, 8 requests"]

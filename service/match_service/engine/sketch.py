@@ -4,7 +4,7 @@ Neighbouring differences of a picture go together, so 63 coordinates hold four f
 Of a dot product they give their share exactly, and the share of all else is at most the product of the two
 lengths left out (Cauchy and Schwarz). Where even that is too little the row cannot be a hit, so nothing is
 ever missed; of what passes the true distance is taken. The coordinates of many rows times those of many
-views are one matrix product, which numpy has done by BLAS.
+views are one matrix product: ``sieve.c`` makes it where it was compiled, else numpy has it done by BLAS.
 """
 
 from typing import Final
@@ -12,6 +12,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from match_service.engine import compiled
+from match_service.engine.compiled import Pairs
 from match_service.engine.layout import HALF, NEIGHBOUR, POINT
 
 SKETCH_BYTES: Final = 64
@@ -26,7 +28,6 @@ _CHUNK: Final = 8192
 """Rows in one pass, which with the products takes about the second-level cache."""
 
 Sketches = NDArray[np.int8]
-Pairs = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
 def _basis() -> NDArray[np.float32]:
@@ -88,6 +89,11 @@ class Sieve:
     def pairs(self, sketches: Sketches) -> Pairs:
         """Rows and views, by number, both (m,), of which the distance of the row to the view or to its
         negative may be within the cutoff; ``sketches`` (64, n)."""
+        if compiled.sieve is not None:
+            return compiled.sieve(self._weights, float(self._least), float(self._rest), sketches)
+        return self._by_blas(sketches)
+
+    def _by_blas(self, sketches: Sketches) -> Pairs:
         count, views = sketches.shape[1], len(self._weights)
         size = min(_CHUNK, max(512, 16 * _CHUNK // views), max(count, 1))
         wide = np.empty((SKETCH_BYTES, size), dtype=np.float32)

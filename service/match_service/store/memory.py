@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from match_service.engine import scan
+from match_service.store.ranking import nearest
 
 BLOCK_ROWS: Final = 65536
 COMPACT_ROWS: Final = BLOCK_ROWS
@@ -48,6 +49,11 @@ class Found(NamedTuple):
     sequences: Sequences
     distances: NDArray[np.float64]
     views: NDArray[np.intp]
+
+    def nearest(self, limit: int | None) -> "Found":
+        """The ``limit`` nearest and all as near as the last of them."""
+        rows = nearest(self.distances, limit)
+        return Found(self.sequences[rows], self.distances[rows], self.views[rows])
 
 
 class Snapshot:

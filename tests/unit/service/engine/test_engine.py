@@ -4,13 +4,13 @@ import io
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from match_service import engine
-from match_service.engine import layout, scan, sketch
+from match_service.engine import compiled, layout, scan, sketch
 from match_service.errors import BadImageError
 from match_service.model import Signature
 
@@ -130,7 +130,23 @@ def correlated(count: int, seed: int) -> np.ndarray:
     return layout.from_half((np.sign(halves) * (1 + (np.abs(halves) > 1.5))).astype(np.int8))
 
 
-@settings(deadline=None, max_examples=20)
+SIEVES = {
+    "numpy": lambda: None,
+    "this processor's": lambda: compiled.load("match_sieve"),
+    "any processor's": lambda: compiled.load("match_sieve_portable"),
+}
+
+
+@pytest.fixture(params=SIEVES)
+def sieve(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = SIEVES[request.param]()
+    if chosen is None and request.param != "numpy":
+        pytest.skip("there was no C compiler when the service was installed")
+    monkeypatch.setattr(compiled, "sieve", chosen)
+
+
+@pytest.mark.usefixtures("sieve")
+@settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 1000), st.booleans(), st.floats(0.01, 1.2))
 def test_a_search_finds_what_comparing_everything_finds(seed: int, everything: bool, cutoff: float) -> None:
     signatures = correlated(3000, seed)
@@ -148,12 +164,32 @@ def test_a_search_finds_what_comparing_everything_finds(seed: int, everything: b
         assert ours.dtype == theirs.dtype
 
 
+@pytest.mark.usefixtures("sieve")
 def test_sketches_rule_out_most_of_the_signatures() -> None:
     signatures = correlated(20_000, 1)
     table = scan.Rows.of(scan.pack_halves(signatures))
     near, _ = sketch.Sieve(signatures[-1:, layout.HALF], 0.45).pairs(table.sketches)
     assert 19_999 in near
     assert len(near) < 1000
+
+
+def test_compiled_sieves_let_through_what_numpys_does_and_hardly_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sieves = [make() for name, make in SIEVES.items() if name != "numpy"]
+    if None in sieves:
+        pytest.skip("there was no C compiler when the service was installed")
+    signatures = correlated(70_003, 2)  # more than a call's rows, and a last tile that is not full
+    sketches = scan.Rows.of(scan.pack_halves(signatures)).sketches
+    for views in (1, 2, 3, 4, 5, 8):
+        chosen = sketch.Sieve(signatures[-views:, layout.HALF], 0.5)
+        monkeypatch.setattr(compiled, "sieve", None)
+        plain = set(zip(*(column.tolist() for column in chosen.pairs(sketches)), strict=True))
+        for each in sieves:
+            monkeypatch.setattr(compiled, "sieve", each)
+            found = list(zip(*(column.tolist() for column in chosen.pairs(sketches)), strict=True))
+            assert plain <= set(found)
+            assert len(found) == len(set(found)) < len(plain) * 1.01 + 5
 
 
 def test_a_scan_of_many_rows_keeps_their_numbers() -> None:
