@@ -17,7 +17,7 @@ ENGINE = "match_service/engine"
 
 
 class CompileHook(BuildHookInterface):  # type: ignore[type-arg,misc]
-    """Adds ``_sieve.so`` to the wheel, or, for an editable install, to the source tree."""
+    """Adds ``_inner.so`` to the wheel, or, for an editable install, to the source tree."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Called before each build; says what it did in one line."""
@@ -28,10 +28,10 @@ class CompileHook(BuildHookInterface):  # type: ignore[type-arg,misc]
             self.app.display_warning("No C compiler: searches of very many images will be slower.")
             return
         engine = Path(self.root, "service", ENGINE)
-        made = engine / "_sieve.so" if version == "editable" else Path(self.directory, "_sieve.so")
+        made = engine / "_inner.so" if version == "editable" else Path(self.directory, "_inner.so")
         made.parent.mkdir(parents=True, exist_ok=True)
         part = made.with_suffix(f".{os.getpid()}")
-        command = [*compiler, "-O3", "-shared", "-fPIC", "-o", str(part), str(engine / "sieve.c")]
+        command = [*compiler, "-O3", "-shared", "-fPIC", "-o", str(part), str(engine / "inner.c")]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             self.app.display_warning(f"The C compiler failed, so searches will be slower: {done.stderr}")
@@ -41,4 +41,4 @@ class CompileHook(BuildHookInterface):  # type: ignore[type-arg,misc]
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{platform}"
         if version != "editable":
-            build_data["force_include"][str(made)] = f"{ENGINE}/_sieve.so"
+            build_data["force_include"][str(made)] = f"{ENGINE}/_inner.so"

@@ -86,15 +86,13 @@ def queries(
     photos: list[Image.Image], halves: scan.Halves, paths: Callable[[int], str], count: int
 ) -> list[Query]:
     """``count`` of all photographs' transforms, drawn by lot, with the truth about each."""
-    columns = scan.planes(halves)
-    squares = scan.squares(columns)
     chosen = list(itertools.product(range(len(photos)), TRANSFORMS))
     made = []
     for place in np.random.default_rng(1).permutation(len(chosen))[:count]:
         number, name = chosen[place]
         signature = engine.signature(TRANSFORMS[name](photos[number]))
         query = Query(paths(number), name, engine.views(signature, all_orientations=True))
-        hits = scan.Query(query.views, CUTOFF).scan(columns, squares)
+        hits = scan.Query(query.views, CUTOFF).scan(halves)
         found = zip(hits.distances.tolist(), map(paths, hits.rows.tolist()), strict=True)
         query.truth = [path for _, path in sorted(found)]
         made.append(query)

@@ -130,13 +130,12 @@ class MirrorMemory:
         rows = self.rows
         if rows + len(halves) > self.capacity:
             return False
-        made = scan.Rows.of(halves)
         start = 0
         while start < len(halves):
             number, row = divmod(rows + start, BLOCK_ROWS)
             count = min(len(halves) - start, BLOCK_ROWS - row)
             block, span = self._blocks[number], slice(start, start + count)
-            block.rows.put(row, made.take(span))
+            block.rows.put(row, halves[span])
             block.ids[row : row + count] = ids[span]
             start += count
         self._header[_ROWS] = rows + len(halves)
@@ -208,7 +207,7 @@ class MirrorMemory:
 
         def scan_block(number: int) -> Near:
             block = self._blocks[number]
-            hits = query.search(block.rows.take(slice(min(rows - number * BLOCK_ROWS, BLOCK_ROWS))))
+            hits = query.search(block.rows.part(0, min(rows - number * BLOCK_ROWS, BLOCK_ROWS)))
             return Near(block.ids[hits.rows], hits.distances)
 
         numbers = range(-(-rows // BLOCK_ROWS))
@@ -220,7 +219,7 @@ class MirrorMemory:
         """The first ``rows`` as they lie here, and a copy of their ids (n, 24)."""
         sizes = [min(BLOCK_ROWS, rows - start) for start in range(0, rows, BLOCK_ROWS)]
         blocks = list(zip(self._blocks, sizes, strict=False))
-        parts = [block.rows.take(slice(size)) for block, size in blocks]
+        parts = [block.rows.part(0, size) for block, size in blocks]
         none = np.zeros((0, ID_BYTES), np.uint8)
         return parts, np.concatenate([none, *(block.ids[:size] for block, size in blocks)])
 
