@@ -70,8 +70,7 @@ class Worker:
     def __init__(self, pictures: list[Image.Image], known: distractors.Known, further: np.ndarray) -> None:
         self._pictures = pictures
         halves = np.concatenate([known.halves, further])
-        self._columns = scan.planes(halves)
-        self._squares = scan.squares(self._columns)
+        self._halves = halves
         self._words = engine.word_integers(scan.unpack_halves(halves))
         self._hashes = {"pHash": known.phash, "dHash": known.dhash, "PDQ": known.pdq}
         self._originals = [self._known(transforms.encode(picture, 95)) for picture in pictures]
@@ -117,10 +116,10 @@ class Worker:
             false[row] = np.bincount(_hamming(self._hashes[name], of), minlength=BINS)
 
     def _hits(self, views: np.ndarray, cutoff: float) -> scan.Hits:
-        return scan.Query(views, cutoff).scan(self._columns, self._squares)
+        return scan.Query(views, cutoff).scan(self._halves)
 
     def _image_match_false(self, views: np.ndarray) -> np.ndarray:
-        apart = np.ones(len(self._squares))
+        apart = np.ones(len(self._halves))
         for view in views:
             hits = self._hits(view[None], REACH)
             # Without a word in common Elasticsearch never offers the image, however near it is.

@@ -37,6 +37,8 @@ CUTOFF: Final = 0.45
 NEAREST: Final = 20
 JAVA: Final = "-XX:TieredStopAtLevel=4 -XX:-UseParallelGC -XX:+UseG1GC"
 """As Elasticsearch comes; the lab's options are for a quick start."""
+FEW: Final = 100
+"""Matches asked for where not all are: as many as image-match asks for in each of its requests."""
 ORIENTATIONS: Final = 8
 """Requests of image-match for one search: it asks once per orientation, one after the other."""
 
@@ -84,15 +86,13 @@ def queries(
     photos: list[Image.Image], halves: scan.Halves, paths: Callable[[int], str], count: int
 ) -> list[Query]:
     """``count`` of all photographs' transforms, drawn by lot, with the truth about each."""
-    columns = scan.planes(halves)
-    squares = scan.squares(columns)
     chosen = list(itertools.product(range(len(photos)), TRANSFORMS))
     made = []
     for place in np.random.default_rng(1).permutation(len(chosen))[:count]:
         number, name = chosen[place]
         signature = engine.signature(TRANSFORMS[name](photos[number]))
         query = Query(paths(number), name, engine.views(signature, all_orientations=True))
-        hits = scan.Query(query.views, CUTOFF).scan(columns, squares)
+        hits = scan.Query(query.views, CUTOFF).scan(halves)
         found = zip(hits.distances.tolist(), map(paths, hits.rows.tolist()), strict=True)
         query.truth = [path for _, path in sorted(found)]
         made.append(query)
@@ -167,7 +167,8 @@ def main() -> None:
             "words, 16 in one request": lambda q: [
                 m.filepath for m in worded.search(client, alias, q.views, CUTOFF)
             ],
-            "mirror, 16 orientations": lambda q: [m.filepath for m in store.search(q.views)],
+            "mirror, every match": lambda q: [m.filepath for m in store.search(q.views)],
+            "mirror, the nearest 100": lambda q: [m.filepath for m in store.search(q.views, limit=FEW)],
         }
         if arguments.alone:
             del subjects["image-match, 8 requests"]

@@ -20,7 +20,7 @@ MILLION: Final = 1e6
 # Measured: see docs/sizing.md.
 DISK_BYTES: Final = 600
 """Of an image in a primary shard."""
-MIRROR_BYTES: Final = 210
+MIRROR_BYTES: Final = 192
 """Of an image in the mirror, once in each API pod."""
 SCAN_MS: Final = 54.0
 """CPU time of a search per million images in 16 orientations."""

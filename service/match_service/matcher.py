@@ -141,7 +141,7 @@ class Matcher:
                 raise
 
     def _refuse_similar(self, record: Record, score: float) -> None:
-        for match in self._near(record.signature, Options(min_score=score)):
+        for match in self._near(record.signature, Options(min_score=score), enough=2):
             if match.filepath != record.filepath:
                 raise ConflictError(
                     f"The stored image {match.filepath} is similar: its score is {match.score:.1f}."
@@ -156,7 +156,7 @@ class Matcher:
         """
         with _decoding():
             signature = self._decoder.signature(image)
-        found = self._near(signature, options)
+        found = self._near(signature, options, None if options.thorough else _enough(options))
         if options.thorough:
             with _decoding():
                 guessed = self._decoder.variants(image, mirrored=options.all_orientations)
@@ -172,7 +172,8 @@ class Matcher:
 
         ``MissingError`` if there is none.
         """
-        found = self._near(self.stored(filepath).record.signature, options)
+        enough = _enough(options)
+        found = self._near(self.stored(filepath).record.signature, options, enough and enough + 1)
         return _chosen((match for match in found if itself or match.filepath != filepath), options)
 
     def stored(self, filepath: str) -> Stored:
@@ -207,11 +208,11 @@ class Matcher:
                 distance = min(distance, engine.distance(turned, self._decoder.signature(second)))
         return (1.0 - distance) * 100.0
 
-    def _near(self, signature: Signature, options: Options) -> list[Match]:
+    def _near(self, signature: Signature, options: Options, enough: int | None) -> list[Match]:
         some = options.mirrored and not options.all_orientations
         views = _mirrored(signature) if some else engine.views(signature, options.all_orientations)
         with stage("store"):
-            return self.store.search(views, cutoff=_plain_cutoff(options))
+            return self.store.search(views, cutoff=_plain_cutoff(options), limit=enough)
 
 
 def _mirrored(signature: Signature) -> Views:
@@ -237,6 +238,13 @@ def _plain_cutoff(options: Options) -> float:
     """Of views that are no guess; where a least score is named, it holds."""
     chosen = _cutoff(options.min_score)
     return min(chosen, PLAIN_CUTOFF) if options.thorough and options.min_score is None else chosen
+
+
+def _enough(options: Options) -> int | None:
+    """How many of the nearest matches the answer can be made of; None where that is not known before."""
+    if options.limit is None or options.wanted is not None:
+        return None
+    return options.offset + options.limit
 
 
 def _chosen(found: Iterable[Match], options: Options) -> list[Match]:

@@ -303,13 +303,16 @@ class TestExportAndImport:
     def test_more_than_a_request_may_hold_can_be_imported(self, service: Server) -> None:
         service.add("a", jpeg(1))
         good = json.loads(self._export(service))
-        rows = [{**good, "filepath": f"image {n:05}", "metadata": "x" * 400} for n in range(2_500)]
+        bulky = {"bulk": True, "text": "x" * 400}
+        rows = [{**good, "filepath": f"image {n:05}", "metadata": bulky} for n in range(2_500)]
         body = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
         assert len(body) > 1_048_576
         assert self._import(service, body)["imported"] == 2_500
         assert service.count() == 2_501
         assert len(self._export(service).splitlines()) == 2_501
         assert service.list(2_499, 5) == ["image 02498", "image 02499"]
+        purged = service.form("POST", "/purge", {"filter": '{"bulk": true}', "dry_run": "false"}).result[0]
+        assert (purged["deleted"], service.count()) == (2_500, 1)
 
     def test_what_is_no_list_of_lines_is_refused(self, service: Server) -> None:
         assert service.send("POST", "/import", b"{}", Content_Type="application/json").status == 415

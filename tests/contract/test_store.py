@@ -221,6 +221,23 @@ def test_matches_come_nearest_first_and_equal_ones_by_filepath(store: Store) -> 
     assert 0.0 < matches[2].distance < DISTANCE_CUTOFF
 
 
+def test_a_limit_gives_the_first_of_all_matches(store: Store) -> None:
+    for name, strength in (("d", 6.0), ("c", 2.0), ("b", 0.0), ("a", 0.0), ("e", 4.0)):
+        store.add(Record(name, degraded(1, strength), "0" * 64))
+    everything = store.search(alone(picture(1)))
+    assert [m.filepath for m in everything] == ["a", "b", "c", "e", "d"]
+    for limit in range(7):
+        assert store.search(alone(picture(1)), limit=limit) == everything[:limit]
+
+
+def test_a_limit_is_reached_although_nearer_images_have_since_been_replaced(store: Store) -> None:
+    for number in range(12):
+        store.add(Record(f"{number:02}", degraded(1, number / 4), "0" * 64))
+    for number in range(8):
+        store.add(record(f"{number:02}", 2))
+    assert [m.filepath for m in store.search(alone(picture(1)), limit=3)] == ["08", "09", "10"]
+
+
 def test_the_cutoff_itself_is_not_near_enough(store: Store) -> None:
     near = degraded(1, 4.0)
     store.add(Record("near", near, "0" * 64))

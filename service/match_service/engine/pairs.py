@@ -49,13 +49,11 @@ def near_pairs(parts: Sequence[scan.Rows], cutoff: float, *, all_orientations: b
             if first > start:
                 break
             for low in range(0, len(query.squares), QUERY_ROWS):
-                part = query.take(slice(low, low + QUERY_ROWS))
+                part = query.halves[low : low + QUERY_ROWS]
                 found = _compare(target, part, cutoff, all_orientations)
                 a, b = found.queries + first + low, found.rows + start
                 kept = a < b
-                done += len(part.squares) * (
-                    len(target.squares) if first < start else len(target.squares) / 2
-                )
+                done += len(part) * (len(target.squares) if first < start else len(target.squares) / 2)
                 yield Pairs(a[kept], b[kept], found.distances[kept], min(1.0, done / work))
 
 
@@ -69,24 +67,23 @@ def _blocks(parts: Sequence[scan.Rows]) -> Iterator[tuple[int, scan.Rows]]:
     start = 0
     for part in parts:
         for low in range(0, len(part.squares), TARGET_ROWS):
-            yield start + low, part.take(slice(low, low + TARGET_ROWS))
+            yield start + low, part.part(low, min(low + TARGET_ROWS, len(part.squares)))
         start += len(part.squares)
 
 
-def _compare(target: scan.Rows, query: scan.Rows, cutoff: float, all_orientations: bool) -> _Found:
-    signatures = scan.unpack_halves(scan.halves_of(query.columns))
+def _compare(target: scan.Rows, query: scan.Halves, cutoff: float, all_orientations: bool) -> _Found:
+    signatures, squares = scan.unpack_halves(query), scan.squares(query)
     owners = np.arange(len(signatures))
     if all_orientations:
         views = turned(signatures)
         owners = np.repeat(owners, views.shape[1])
         signatures = views.reshape(len(owners), -1)
-    rows, numbers = Sieve(signatures[:, HALF], cutoff).pairs(target.sketches)
-    words = scan.planes(scan.pack_halves(signatures))
-    dots = scan.Scratch(len(rows)).dots(target.columns[:, rows], words[:, numbers])
+    pairs = rows, numbers = Sieve(signatures[:, HALF], cutoff).pairs(target.sketches, len(target.squares))
+    dots = scan.dots(target.halves, scan.pack_halves(signatures), pairs)
     if all_orientations:
         dots = np.abs(dots)
     queries = owners[numbers]
-    own, theirs = target.squares[rows].astype(np.float64), query.squares[queries].astype(np.float64)
+    own, theirs = target.squares[rows].astype(np.float64), squares[queries].astype(np.float64)
     apart = normalise(np.maximum(own + theirs - 4.0 * dots, 0.0), own, theirs)
     near = apart < cutoff
     return _Found(rows[near], queries[near], apart[near])

@@ -2,7 +2,7 @@
 
 A signature is antisymmetric (see ``layout``), so 272 of its values determine it and half of every dot
 product is the dot product of the halves. As three planes of 272 bits (nonzero, of size two, negative) they
-take 102 bytes at rest, and 15 machine words, a norm and a sketch (see ``sketch``) to search.
+take 102 bytes at rest, and with a norm and a sketch (see ``sketch``) 168 to search.
 """
 
 import base64
@@ -13,20 +13,21 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from match_service.engine import compiled, sketch
+from match_service.engine.compiled import Pairs
 from match_service.engine.layout import HALF, LENGTH, from_half
 from match_service.engine.packing import normalise
-from match_service.engine.sketch import SKETCH_BYTES, Sieve, Sketches, sketches
 from match_service.model import Views
 
 HALF_BYTES: Final = 102
 """Bytes of a signature at rest: three planes of 34."""
-WORDS: Final = 15
-"""64-bit words of a signature in memory: three planes of five, of 56 bits each."""
-
-_PLANE: Final = HALF_BYTES // 3
-_PLANE_WORDS: Final = WORDS // 3
-ROW_BYTES: Final = 8 * WORDS + 2 + SKETCH_BYTES
+ROW_BYTES: Final = HALF_BYTES + 2 + sketch.SKETCH_BYTES
 """Memory of a signature as ``Rows``."""
+
+_WORDS: Final = 15
+"""64-bit words in which numpy counts a signature's bits: three planes of five, of 56 bits each."""
+_PLANE: Final = HALF_BYTES // 3
+_PLANE_WORDS: Final = _WORDS // 3
 
 _CHUNK: Final = 16384
 """Rows in one pass; what a pass touches fits the second-level cache."""
@@ -73,63 +74,75 @@ def _values(halves: Halves) -> NDArray[np.int8]:
     return values
 
 
-def planes(halves: Halves) -> Planes:
+def _planes(halves: Halves) -> Planes:
     """Word columns (15, n) of rows (n, 102); seven bytes to a word, so that counts of four fit a byte."""
     rows = len(halves)
     sevens = np.zeros((rows, 3, _PLANE_WORDS * 7), dtype=np.uint8)
     sevens[:, :, :_PLANE] = halves.reshape(rows, 3, _PLANE)
-    words = np.zeros((rows, WORDS, 8), dtype=np.uint8)
-    words[:, :, :7] = sevens.reshape(rows, WORDS, 7)
+    words = np.zeros((rows, _WORDS, 8), dtype=np.uint8)
+    words[:, :, :7] = sevens.reshape(rows, _WORDS, 7)
     return np.ascontiguousarray(words.view(np.uint64)[:, :, 0].T)
 
 
-def halves_of(columns: Planes) -> Halves:
-    """Rows (n, 102) of word columns (15, n): what ``planes`` was given."""
-    words = np.ascontiguousarray(columns.T).view(np.uint8).reshape(-1, WORDS, 8)
-    sevens = words[:, :, :7].reshape(-1, 3, _PLANE_WORDS * 7)
-    return np.ascontiguousarray(sevens[:, :, :_PLANE]).reshape(-1, HALF_BYTES)
-
-
-def squares(columns: Planes) -> NDArray[np.int16]:
-    """||a||^2 of each of the signatures in word columns (15, n)."""
-    nonzero = np.bitwise_count(columns[:_PLANE_WORDS]).sum(axis=0, dtype=np.int16)
-    two = np.bitwise_count(columns[_PLANE_WORDS : 2 * _PLANE_WORDS]).sum(axis=0, dtype=np.int16)
+def squares(halves: Halves) -> NDArray[np.int16]:
+    """||a||^2 of each of the signatures in rows (n, 102)."""
+    nonzero = np.bitwise_count(halves[:, :_PLANE]).sum(axis=1, dtype=np.int16)
+    two = np.bitwise_count(halves[:, _PLANE : 2 * _PLANE]).sum(axis=1, dtype=np.int16)
     found: NDArray[np.int16] = 2 * (nonzero + 3 * two)
+    return found
+
+
+def dots(halves: Halves, queries: Halves, pairs: Pairs) -> NDArray[np.int16]:
+    """Dot products (m,) of pairs of a row of ``halves`` (n, 102) and one of ``queries`` (q, 102)."""
+    if compiled.inner is not None:
+        return compiled.inner.dots(halves, queries, pairs)
+    words, found = _planes(queries), np.empty(len(pairs[0]), np.int16)
+    for start in range(0, len(found), _CHUNK):
+        rows, numbers = (column[start : start + _CHUNK] for column in pairs)
+        found[start : start + _CHUNK] = _Scratch(len(rows)).dots(_planes(halves[rows]), words[:, numbers])
     return found
 
 
 class Rows(NamedTuple):
     """Signatures in memory, as they are searched."""
 
-    columns: Planes
-    """(15, n)"""
+    halves: Halves
+    """(n, 102)"""
     squares: NDArray[np.int16]
     """(n,)"""
-    sketches: Sketches
-    """(64, n)"""
+    sketches: sketch.Sketches
+    """In tiles, of which the last may be only partly theirs."""
 
     @classmethod
     def of(cls, halves: Halves) -> "Rows":
         """Those of rows (n, 102)."""
-        columns = planes(halves)
-        return cls(columns, squares(columns), sketches(_values(halves)))
+        size = len(halves)
+        empty = np.zeros((sketch.tiles(size), sketch.SKETCH_BYTES, sketch.TILE), np.int8)
+        made = cls(np.empty((size, HALF_BYTES), np.uint8), np.empty(size, np.int16), empty)
+        made.put(0, halves)
+        return made
 
     @classmethod
     def within(cls, memory: Any, start: int, count: int) -> "Rows":
-        """Room for ``count`` rows in a writable buffer, from byte ``start``, a multiple of 8."""
-        columns = np.frombuffer(memory, np.uint64, WORDS * count, start)
-        own = np.frombuffer(memory, np.int16, count, start + columns.nbytes)
-        rest = np.frombuffer(memory, np.int8, SKETCH_BYTES * count, start + columns.nbytes + own.nbytes)
-        return cls(columns.reshape(WORDS, count), own, rest.reshape(SKETCH_BYTES, count))
+        """Room for ``count`` rows, a multiple of a tile's, in a writable buffer from byte ``start``, which is
+        even."""
+        halves = np.frombuffer(memory, np.uint8, HALF_BYTES * count, start)
+        own = np.frombuffer(memory, np.int16, count, start + halves.nbytes)
+        rest = np.frombuffer(memory, np.int8, sketch.SKETCH_BYTES * count, start + halves.nbytes + own.nbytes)
+        return cls(halves.reshape(count, HALF_BYTES), own, rest.reshape(-1, sketch.SKETCH_BYTES, sketch.TILE))
 
-    def take(self, rows: "slice | NDArray[np.intp]") -> "Rows":
-        """Some of the rows; a view for a slice."""
-        return Rows(self.columns[:, rows], self.squares[rows], self.sketches[:, rows])
+    def part(self, start: int, stop: int) -> "Rows":
+        """Rows ``start``, a multiple of a tile's, to ``stop``, as they lie here."""
+        if start % sketch.TILE:
+            raise ValueError("A part begins with a tile.")
+        span = slice(start // sketch.TILE, sketch.tiles(stop))
+        return Rows(self.halves[start:stop], self.squares[start:stop], self.sketches[span])
 
-    def put(self, at: int, rows: "Rows") -> None:
-        """Write ``rows`` from row ``at`` on."""
-        span = slice(at, at + len(rows.squares))
-        self.columns[:, span], self.squares[span], self.sketches[:, span] = rows
+    def put(self, at: int, halves: Halves) -> None:
+        """Write rows (n, 102) from row ``at`` on."""
+        span = slice(at, at + len(halves))
+        self.halves[span], self.squares[span] = halves, squares(halves)
+        sketch.write(self.sketches, at, _values(halves))
 
 
 class Hits(NamedTuple):
@@ -144,7 +157,8 @@ class Hits(NamedTuple):
 class _Question:
     """One view, whose negative may have been asked for as well: one count answers both."""
 
-    words: NDArray[np.uint64]
+    half: Halves
+    """(1, 102)"""
     square: int
     limits: NDArray[np.int16]
     """By squared norm of a row: the half dot product below which it is certainly too far."""
@@ -168,46 +182,44 @@ class Query:
     def __init__(self, views: Views, cutoff: float) -> None:
         self._cutoff = cutoff
         self._questions = _questions(views, cutoff)
-        self._words = np.stack([question.words for question in self._questions], axis=1)
+        self._halves = np.concatenate([question.half for question in self._questions])
         self._limits = np.stack([question.limits for question in self._questions])
-        self._sieve = Sieve(views[[question.view for question in self._questions]][:, HALF], cutoff)
+        chosen = [question.view for question in self._questions]
+        self._sieve = sketch.Sieve(views[chosen][:, HALF], cutoff)
 
     def search(self, rows: Rows) -> Hits:
         """Hits among ``rows``, whose distances are only taken where their sketches do not rule them out."""
         count = len(rows.squares)
         if count >= _WORTH_SIEVING:
-            row, number = self._sieve.pairs(rows.sketches)
-            if len(row) <= _MOST_PAIRS * count * len(self._questions):
-                return self._best(self._pairs(rows, row, number))
-        return self.scan(rows.columns, rows.squares)
+            pairs = self._sieve.pairs(rows.sketches, count)
+            if compiled.inner is not None or len(pairs[0]) <= _MOST_PAIRS * count * len(self._questions):
+                return self._best(self._pairs(rows, pairs))
+        return self.scan(rows.halves)
 
-    def scan(self, columns: Planes, own: NDArray[np.int16]) -> Hits:
-        """Hits among the first ``len(own)`` signatures in word columns (15, n), whose squared norms are
-        ``own``, by the distances of all."""
+    def scan(self, halves: Halves) -> Hits:
+        """Hits among rows (n, 102), by the distances of all."""
         parts: list[Hits] = []
-        for start in range(0, len(own), _CHUNK):
-            norms = own[start : start + _CHUNK]
-            part = columns[:, start : start + len(norms)]
-            scratch = Scratch(len(norms))
-            for question in self._questions:
-                dots = scratch.dots(part, question.words)
-                near = np.flatnonzero(np.abs(dots) >= question.limits[norms])
+        words = _planes(self._halves)
+        for start in range(0, len(halves), _CHUNK):
+            chunk = halves[start : start + _CHUNK]
+            columns, norms, scratch = _planes(chunk), squares(chunk), _Scratch(len(chunk))
+            for number, question in enumerate(self._questions):
+                found = scratch.dots(columns, words[:, number])
+                near = np.flatnonzero(np.abs(found) >= question.limits[norms])
                 if len(near):
-                    parts.extend(question.near(dots[near], norms[near], near + start))
+                    parts.extend(question.near(found[near], norms[near], near + start))
         return self._best(parts)
 
-    def _pairs(self, table: Rows, rows: NDArray[np.intp], numbers: NDArray[np.intp]) -> list[Hits]:
+    def _pairs(self, table: Rows, pairs: Pairs) -> list[Hits]:
         """Hits among pairs of rows and questions."""
+        rows, numbers = pairs
+        found, norms = dots(table.halves, self._halves, pairs), table.squares[rows]
+        near = np.flatnonzero(np.abs(found) >= self._limits[numbers, norms])
+        rows, numbers, found, norms = rows[near], numbers[near], found[near], norms[near]
         parts: list[Hits] = []
-        for start in range(0, len(rows), _CHUNK):
-            row, number = rows[start : start + _CHUNK], numbers[start : start + _CHUNK]
-            dots = Scratch(len(row)).dots(table.columns[:, row], self._words[:, number])
-            norms = table.squares[row]
-            near = np.flatnonzero(np.abs(dots) >= self._limits[number, norms])
-            row, number, dots, norms = row[near], number[near], dots[near], norms[near]
-            for which in np.unique(number).tolist():
-                its = number == which
-                parts.extend(self._questions[which].near(dots[its], norms[its], row[its]))
+        for which in np.unique(numbers).tolist():
+            its = numbers == which
+            parts.extend(self._questions[which].near(found[its], norms[its], rows[its]))
         return parts
 
     def _best(self, parts: list[Hits]) -> Hits:
@@ -253,9 +265,9 @@ def _questions(views: Views, cutoff: float) -> list[_Question]:
         opposite = rows.get((-row).tobytes())
         negative = opposite if opposite is not None and opposite > i else None
         asked.update({i, i if negative is None else negative})
-        words = planes(pack_halves(row[None, :]))
-        square = int(squares(words)[0])
-        questions.append(_Question(words[:, 0], square, limits_of(square, cutoff), i, negative))
+        half = pack_halves(row[None, :])
+        square = int(squares(half)[0])
+        questions.append(_Question(half, square, limits_of(square, cutoff), i, negative))
     return questions
 
 
@@ -265,8 +277,8 @@ def _distances(halves: NDArray[np.int16], own: NDArray[np.int16], square: int) -
     return normalise(norms + theirs - 4.0 * halves, norms, theirs)
 
 
-class Scratch:
-    """Work space of one chunk, so that a pass allocates nothing."""
+class _Scratch:
+    """Work space of one chunk, in which numpy counts without allocating."""
 
     def __init__(self, rows: int) -> None:
         self._bits = np.empty((4, rows), dtype=np.uint64)

@@ -4,7 +4,7 @@ Neighbouring differences of a picture go together, so 63 coordinates hold four f
 Of a dot product they give their share exactly, and the share of all else is at most the product of the two
 lengths left out (Cauchy and Schwarz). Where even that is too little the row cannot be a hit, so nothing is
 ever missed; of what passes the true distance is taken. The coordinates of many rows times those of many
-views are one matrix product, which numpy has done by BLAS.
+views are one matrix product: ``inner.c`` makes it where it was compiled, else numpy has it done by BLAS.
 """
 
 from typing import Final
@@ -12,6 +12,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from match_service.engine import compiled
+from match_service.engine.compiled import Pairs
 from match_service.engine.layout import HALF, NEIGHBOUR, POINT
 
 SKETCH_BYTES: Final = 64
@@ -24,9 +26,14 @@ _FLOAT_ERROR: Final = 1e-4
 """Far more than what sums of 64 products in single precision are off by."""
 _CHUNK: Final = 8192
 """Rows in one pass, which with the products takes about the second-level cache."""
+_CALL: Final = 32768
+"""Rows in one call of the compiled loop."""
+
+TILE: Final = 128
+"""Rows whose sketches lie together: one coordinate of all of them after the other."""
 
 Sketches = NDArray[np.int8]
-Pairs = tuple[NDArray[np.intp], NDArray[np.intp]]
+"""(t, 64, 128): tiles"""
 
 
 def _basis() -> NDArray[np.float32]:
@@ -51,15 +58,29 @@ def _basis() -> NDArray[np.float32]:
 _BASIS: Final = _basis()
 
 
-def sketches(halves: NDArray[np.int8]) -> Sketches:
-    """Sketches (64, n) of signatures given by their determining values (n, 272)."""
-    found = np.empty((SKETCH_BYTES, len(halves)), dtype=np.int8)
-    for start in range(0, len(halves), _CHUNK):
-        coordinates, rest = _coordinates(halves[start : start + _CHUNK])
-        part = found[:, start : start + _CHUNK]
-        np.rint(coordinates.T * _UNIT, out=part[:-1], casting="unsafe")
-        np.ceil(rest * _UNIT, out=part[-1], casting="unsafe")
-    return found
+def tiles(rows: int) -> int:
+    """Tiles that so many rows take."""
+    return -(-rows // TILE)
+
+
+def write(sketches: Sketches, at: int, halves: NDArray[np.int8]) -> None:
+    """Sketch signatures, given by their determining values (n, 272), as rows ``at`` and following."""
+    start = 0
+    while start < len(halves):
+        number, lane = divmod(at + start, TILE)
+        lanes = min(TILE - lane, len(halves) - start)
+        if lane == 0 and len(halves) - start >= TILE:  # many whole tiles at once
+            lanes = min(_CHUNK, len(halves) - start) // TILE * TILE
+        coordinates, rest = _coordinates(halves[start : start + lanes])
+        made = np.empty((lanes, SKETCH_BYTES), dtype=np.int8)
+        np.rint(coordinates * _UNIT, out=made[:, :-1], casting="unsafe")
+        np.ceil(rest * _UNIT, out=made[:, -1], casting="unsafe")
+        if lanes <= TILE:
+            sketches[number, :, lane : lane + lanes] = made.T
+        else:
+            whole = made.reshape(-1, TILE, SKETCH_BYTES).transpose(0, 2, 1)
+            sketches[number : number + lanes // TILE] = whole
+        start += lanes
 
 
 def _coordinates(halves: NDArray[np.int8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -79,30 +100,35 @@ class Sieve:
         coordinates, rest = _coordinates(halves)
         self._weights = np.zeros((len(halves), SKETCH_BYTES), dtype=np.float32)
         self._weights[:, :-1] = coordinates / _UNIT
-        self._rest = np.float32(rest.max() / _UNIT)
+        self._rest = float(rest.max()) / _UNIT
         # Of two vectors within the cutoff this is the least cosine, whatever their lengths: the least is
         # reached at equal lengths.
         cosine = 1 - 2 * cutoff**2 if cutoff < 1 else -1.0
-        self._least = np.float32(cosine - _ROUNDING - _FLOAT_ERROR)
+        self._least = cosine - _ROUNDING - _FLOAT_ERROR
 
-    def pairs(self, sketches: Sketches) -> Pairs:
+    def pairs(self, sketches: Sketches, count: int) -> Pairs:
         """Rows and views, by number, both (m,), of which the distance of the row to the view or to its
-        negative may be within the cutoff; ``sketches`` (64, n)."""
-        count, views = sketches.shape[1], len(self._weights)
-        size = min(_CHUNK, max(512, 16 * _CHUNK // views), max(count, 1))
-        wide = np.empty((SKETCH_BYTES, size), dtype=np.float32)
-        products = np.empty((views, size), dtype=np.float32)
+        negative may be within the cutoff; of the first ``count`` rows of ``sketches``."""
+        views = len(self._weights)
+        step = _CALL if compiled.inner else max(TILE, min(_CHUNK, 16 * _CHUNK // views) // TILE * TILE)
         found: list[Pairs] = [(np.zeros(0, np.intp), np.zeros(0, np.intp))]
-        for start in range(0, count, size):
-            part = sketches[:, start : start + size]
-            here = part.shape[1]
-            np.copyto(wide[:, :here], part)
-            likeness = np.matmul(self._weights, wide[:, :here], out=products[:, :here])
-            np.abs(likeness, out=likeness)
-            needed = self._least - self._rest * wide[-1, :here]
-            near = np.flatnonzero(likeness.max(axis=0) >= needed)
-            if len(near):
-                view, row = np.nonzero(likeness[:, near] >= needed[near])
-                found.append((near[row] + start, view))
+        for start in range(0, count, step):
+            part, here = sketches[start // TILE : tiles(start + step)], min(step, count - start)
+            if compiled.inner is None:
+                rows, numbers = self._near(part, here)
+            else:
+                rows, numbers = compiled.inner.near(self._weights, self._least, self._rest, part, here)
+            found.append((rows + start, numbers))
         rows, numbers = (np.concatenate(column) for column in zip(*found, strict=True))
         return rows, numbers
+
+    def _near(self, part: Sketches, count: int) -> Pairs:
+        """The same of one chunk, by numpy."""
+        wide = np.empty((SKETCH_BYTES, len(part), TILE), dtype=np.float32)
+        np.copyto(wide, part.transpose(1, 0, 2))
+        flat = wide.reshape(SKETCH_BYTES, -1)[:, :count]
+        likeness = np.abs(self._weights @ flat)
+        needed = self._least - self._rest * flat[-1]
+        near = np.flatnonzero(likeness.max(axis=0, initial=-1.0) >= needed)
+        view, row = np.nonzero(likeness[:, near] >= needed[near])
+        return near[row], view

@@ -51,10 +51,13 @@ class Store(Protocol):
     def delete_many(self, filepaths: Sequence[str]) -> int:
         """Forget all of ``filepaths``, at most 1,000; how many there were."""
 
-    def search(self, views: Views, *, cutoff: float = DISTANCE_CUTOFF) -> list[Match]:
+    def search(
+        self, views: Views, *, cutoff: float = DISTANCE_CUTOFF, limit: int | None = None
+    ) -> list[Match]:
         """Images nearer than ``cutoff`` to any of the views, nearest first, each once with its best view.
 
-        Equal distances are ordered by filepath, so that an answer never depends on chance.
+        Equal distances are ordered by filepath, so that an answer never depends on chance. With ``limit``
+        only the first so many, which may be much quicker.
         """
 
     def count(self) -> int:

@@ -35,8 +35,7 @@ def matches(hits: Iterable[Hit], query: scan.Query) -> list[Match]:
     sources = [hit["_source"] for hit in hits]
     if not sources:
         return []
-    columns = scan.planes(scan.decoded(source["signature"] for source in sources))
-    found = query.scan(columns, scan.squares(columns))
+    found = query.scan(scan.decoded(source["signature"] for source in sources))
     return rank(
         Match(sources[row]["filepath"], distance, view, sources[row].get("metadata"))
         for row, distance, view in zip(

@@ -152,7 +152,9 @@ class ElasticStore:
             self._ensure_index()
             return reading.page(self._client, self._alias, after, limit)
 
-    def search(self, views: Views, *, cutoff: float = DISTANCE_CUTOFF) -> list[Match]:
+    def search(
+        self, views: Views, *, cutoff: float = DISTANCE_CUTOFF, limit: int | None = None
+    ) -> list[Match]:
         """All images nearer than ``cutoff`` to any view; without the mirror those of the likeliest words."""
         with self._translated():
             self._ensure_index()
@@ -160,10 +162,10 @@ class ElasticStore:
                 self.follower.ask()
                 view = self.follower.memory.view()
                 if view is not None:
-                    found = mirrored.search(self._client, self._alias, view, scan.Query(views, cutoff))
+                    found = mirrored.search(self._client, self._alias, view, scan.Query(views, cutoff), limit)
                     if found is not None:
                         return found
-            return worded.search(self._client, self._alias, views, cutoff)
+            return worded.search(self._client, self._alias, views, cutoff)[:limit]
 
     def count(self) -> int:
         """Documents a search can find."""

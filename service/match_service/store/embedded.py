@@ -114,18 +114,20 @@ class EmbeddedStore:
             )
         ]
 
-    def search(self, views: Views, *, cutoff: float = DISTANCE_CUTOFF) -> list[Match]:
+    def search(
+        self, views: Views, *, cutoff: float = DISTANCE_CUTOFF, limit: int | None = None
+    ) -> list[Match]:
         """All images nearer than ``cutoff`` to any view, by comparing every signature."""
         query = scan.Query(views, cutoff)
-        found = self._snapshot().search(query)
+        found = self._snapshot().search(query).nearest(limit)
         with self._database.read() as connection:
             matches = _look_up(connection, found)
             if len(matches) < len(found.sequences):
                 # An image found was replaced meanwhile: its successor may match, and is looked for while
                 # nothing can move.
                 self._catch_up(connection)
-                matches = _look_up(connection, self._table.snapshot().search(query))
-        return rank(matches)
+                matches = _look_up(connection, self._table.snapshot().search(query).nearest(limit))
+        return rank(matches)[:limit]
 
     def count(self) -> int:
         """Number of images."""

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from match_service.engine import scan
+from match_service.store.ranking import nearest
 
 BLOCK_ROWS: Final = 65536
 COMPACT_ROWS: Final = BLOCK_ROWS
@@ -20,7 +21,7 @@ Sequences = NDArray[np.int64]
 
 
 class _Block:
-    """Up to 65,536 rows: 186 bytes of signature, 8 of sequence, 1 of life each."""
+    """Up to 65,536 rows: 168 bytes of signature, 8 of sequence, 1 of life each."""
 
     def __init__(self, rows: int = BLOCK_ROWS) -> None:
         self.rows = scan.Rows.within(bytearray(scan.ROW_BYTES * rows), 0, rows)
@@ -28,9 +29,9 @@ class _Block:
         self.alive = np.empty(rows, dtype=np.bool_)
         self.used = 0
 
-    def append(self, rows: scan.Rows, sequences: Sequences) -> None:
+    def append(self, halves: scan.Halves, sequences: Sequences) -> None:
         span = slice(self.used, self.used + len(sequences))
-        self.rows.put(self.used, rows)
+        self.rows.put(self.used, halves)
         self.sequences[span] = sequences
         self.alive[span] = True
         self.used = span.stop
@@ -48,6 +49,11 @@ class Found(NamedTuple):
     sequences: Sequences
     distances: NDArray[np.float64]
     views: NDArray[np.intp]
+
+    def nearest(self, limit: int | None) -> "Found":
+        """The ``limit`` nearest and all as near as the last of them."""
+        rows = nearest(self.distances, limit)
+        return Found(self.sequences[rows], self.distances[rows], self.views[rows])
 
 
 class Snapshot:
@@ -83,7 +89,7 @@ class SignatureTable:
                 self._blocks.append(_Block())
             block = self._blocks[-1]
             stop = min(len(sequences), start + BLOCK_ROWS - block.used)
-            block.append(scan.Rows.of(halves[start:stop]), sequences[start:stop])
+            block.append(halves[start:stop], sequences[start:stop])
             start = stop
         self.count += len(sequences)
 
@@ -106,7 +112,7 @@ class SignatureTable:
         return Snapshot(
             [
                 Lived(
-                    block.rows.take(slice(block.used)),
+                    block.rows.part(0, block.used),
                     block.sequences[: block.used],
                     block.alive[: block.used].copy(),
                 )
@@ -124,5 +130,5 @@ class SignatureTable:
                     self._blocks.append(_Block())
                 target = self._blocks[-1]
                 rows = living[start : start + BLOCK_ROWS - target.used]
-                target.append(block.rows.take(rows), block.sequences[rows])
+                target.append(block.rows.halves[rows], block.sequences[rows])
                 start += len(rows)

@@ -7,8 +7,8 @@ the image up. So readers need no lock, and a writer that dies in the middle leav
 import contextlib
 import enum
 import fcntl
-import itertools
 import json
+import math
 import mmap
 import os
 import tempfile
@@ -17,13 +17,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from match_index import ID_BYTES, id_text
 from match_service.engine import scan
+from match_service.store.ranking import nearest
 
 BLOCK_ROWS: Final = 65536
 ROW_BYTES: Final = scan.ROW_BYTES + ID_BYTES
@@ -129,13 +130,12 @@ class MirrorMemory:
         rows = self.rows
         if rows + len(halves) > self.capacity:
             return False
-        made = scan.Rows.of(halves)
         start = 0
         while start < len(halves):
             number, row = divmod(rows + start, BLOCK_ROWS)
             count = min(len(halves) - start, BLOCK_ROWS - row)
             block, span = self._blocks[number], slice(start, start + count)
-            block.rows.put(row, made.take(span))
+            block.rows.put(row, halves[span])
             block.ids[row : row + count] = ids[span]
             start += count
         self._header[_ROWS] = rows + len(halves)
@@ -202,23 +202,24 @@ class MirrorMemory:
         view = MirrorView(self, generation, list(zip(shards, checkpoints, strict=True)), self.rows)
         return view if view.valid() else None
 
-    def search(self, query: scan.Query, rows: int) -> list[str]:
-        """Ids of the images within the query's cutoff among the first ``rows``."""
+    def search(self, query: scan.Query, rows: int) -> "Near":
+        """The images within the query's cutoff among the first ``rows``."""
 
-        def scan_block(number: int) -> list[str]:
+        def scan_block(number: int) -> Near:
             block = self._blocks[number]
-            hits = query.search(block.rows.take(slice(min(rows - number * BLOCK_ROWS, BLOCK_ROWS))))
-            return [id_text(block.ids[row].tobytes()) for row in hits.rows]
+            hits = query.search(block.rows.part(0, min(rows - number * BLOCK_ROWS, BLOCK_ROWS)))
+            return Near(block.ids[hits.rows], hits.distances)
 
         numbers = range(-(-rows // BLOCK_ROWS))
         parts = map(scan_block, numbers) if len(numbers) < 2 else _threads().map(scan_block, numbers)
-        return list(dict.fromkeys(itertools.chain.from_iterable(parts)))
+        none = Near(np.zeros((0, ID_BYTES), np.uint8), np.zeros(0))
+        return Near(*(np.concatenate(column) for column in zip(none, *parts, strict=True)))
 
     def everything(self, rows: int) -> tuple[list[scan.Rows], Ids]:
         """The first ``rows`` as they lie here, and a copy of their ids (n, 24)."""
         sizes = [min(BLOCK_ROWS, rows - start) for start in range(0, rows, BLOCK_ROWS)]
         blocks = list(zip(self._blocks, sizes, strict=False))
-        parts = [block.rows.take(slice(size)) for block, size in blocks]
+        parts = [block.rows.part(0, size) for block, size in blocks]
         none = np.zeros((0, ID_BYTES), np.uint8)
         return parts, np.concatenate([none, *(block.ids[:size] for block, size in blocks)])
 
@@ -233,6 +234,21 @@ class MirrorMemory:
 class _Block:
     rows: scan.Rows
     ids: Ids
+
+
+class Near(NamedTuple):
+    """Rows near enough; an image that was replaced may be among them more than once."""
+
+    ids: Ids
+    """(m, 24)"""
+    distances: NDArray[np.float64]
+    """(m,)"""
+
+    def nearest(self, limit: int | None) -> tuple[list[str], float]:
+        """Ids of the images of the ``limit`` nearest rows, and the distance up to which none is missing."""
+        rows = nearest(self.distances, limit)
+        reach = math.inf if len(rows) == len(self.distances) else float(self.distances[rows].max(initial=0.0))
+        return list(dict.fromkeys(id_text(self.ids[row].tobytes()) for row in rows)), reach
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,8 +269,8 @@ class MirrorView:
         """All rows as they lie in the memory, and their ids (n, 32); the last row of an id counts."""
         return self.memory.everything(self.rows)
 
-    def search(self, query: scan.Query) -> list[str]:
-        """Ids of the images within the query's cutoff; images may since be gone or changed."""
+    def search(self, query: scan.Query) -> "Near":
+        """The images within the query's cutoff; they may since be gone or changed."""
         return self.memory.search(query, self.rows)
 
 

@@ -4,6 +4,7 @@ The request asks for the present state of what the mirror found (so what was del
 and for everything that changed after what the mirror has seen (so what was added is in).
 """
 
+import math
 from typing import Any, Final
 
 from elasticsearch import Elasticsearch
@@ -22,9 +23,27 @@ MOST_REQUESTS: Final = 8
 Bodies = list[dict[str, Any]]
 
 
-def search(client: Elasticsearch, alias: str, view: MirrorView, query: scan.Query) -> list[Match] | None:
-    """All matches; None if the mirror turns out to show another index, or is too far behind."""
-    ids = view.search(query)
+def search(
+    client: Elasticsearch, alias: str, view: MirrorView, query: scan.Query, limit: int | None
+) -> list[Match] | None:
+    """The ``limit`` nearest matches; None if the mirror shows another index, or is too far behind."""
+    near, wanted = view.search(query), limit
+    while True:
+        ids, reach = near.nearest(wanted)
+        found = _present(client, alias, view, ids, query)
+        # A match that was not looked up is no nearer than what the mirror says, nor nearer than the reach.
+        if found is None or limit is None or reach == math.inf:
+            return found if found is None else found[:limit]
+        sure = [match for match in found if match.distance <= reach]
+        if len(sure) >= limit:
+            return sure[:limit]
+        wanted = 2 * (wanted or limit)
+
+
+def _present(
+    client: Elasticsearch, alias: str, view: MirrorView, ids: list[str], query: scan.Query
+) -> list[Match] | None:
+    """Those of ``ids`` and of all that has changed since that are matches now."""
     if not view.valid():
         return None
     parts = [ids[start : start + LOOK_UPS] for start in range(0, max(1, len(ids)), LOOK_UPS)]

@@ -60,8 +60,10 @@ class PicturedStore:
             self._thumbnails.delete(filepath)
         return self._store.delete_many(filepaths)
 
-    def search(self, views: Views, *, cutoff: float = DISTANCE_CUTOFF) -> list[Match]:
-        return self._store.search(views, cutoff=cutoff)
+    def search(
+        self, views: Views, *, cutoff: float = DISTANCE_CUTOFF, limit: int | None = None
+    ) -> list[Match]:
+        return self._store.search(views, cutoff=cutoff, limit=limit)
 
     def count(self) -> int:
         return self._store.count()

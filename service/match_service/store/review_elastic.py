@@ -72,7 +72,7 @@ class ElasticReview:
             for part in parts:
                 rows = newest[(newest >= start) & (newest < start + len(part.squares))] - start
                 start += len(part.squares)
-                kept.append(part.take(rows))
+                kept.append(scan.Rows.of(part.halves[rows]))
             if view.valid():
                 own = ids[newest]
                 return Collection(kept, lambda rows, own=own, kept=kept: self._images(kept, own, rows))  # type: ignore[misc]
@@ -168,10 +168,8 @@ class ElasticReview:
         for row, name in zip(rows.tolist(), names, strict=True):
             source = found.get(name)
             number = int(np.searchsorted(starts, row, side="right")) - 1
-            column = parts[number].columns[:, row - starts[number] : row - starts[number] + 1]
-            same = source is not None and np.array_equal(
-                scan.planes(scan.decoded([source["signature"]])), column
-            )
+            half = parts[number].halves[row - starts[number]]
+            same = source is not None and np.array_equal(scan.decoded([source["signature"]])[0], half)
             images.append(_image(source) if source is not None and same else None)
         return images
 

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from match_service.engine import scan
 from match_service.model import Json
 from match_service.store.database import Database
 from match_service.store.memory import Snapshot
@@ -33,7 +34,7 @@ class EmbeddedReview:
         parts, sequences = [], [np.zeros(0, np.int64)]
         for rows, numbers, alive in self._snapshot().parts:
             living = slice(len(numbers)) if alive.all() else np.flatnonzero(alive)
-            parts.append(rows.take(living))
+            parts.append(rows if alive.all() else scan.Rows.of(rows.halves[living]))
             sequences.append(numbers[living])
         every = np.concatenate(sequences)
         return Collection(parts, lambda rows: self._images(every[rows]))

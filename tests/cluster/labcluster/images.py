@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from labcluster import base, builds, containers, distribution, paths, progress
 from labcluster.nodes import Node
@@ -32,6 +33,10 @@ class Image:
         return f"{self.prefix}/match-{self.name}:{self.key}"
 
 
+COPIED: Final = ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE", "operator", "service")
+"""What the Dockerfiles of both copy."""
+
+
 def _base_key() -> str:
     return base.archive().parent.name
 
@@ -41,8 +46,9 @@ def ours(name: str, base_key: str) -> Image:
     root = paths.REPOSITORY
     dockerfile = root / f"Dockerfile.{name}"
     parts = [dockerfile, root / f"requirements/{name}.txt"]
-    parts += [root / part for part in ("pyproject.toml", "README.md", "LICENSE", "operator", "service")]
-    files = [path for path in builds.files_under(*parts) if ".egg-info" not in str(path)]
+    parts += [root / part for part in COPIED]
+    made = (".egg-info", ".so")
+    files = [path for path in builds.files_under(*parts) if not any(each in str(path) for each in made)]
     key = builds.key(files, root, base_key)
     return Image(name, dockerfile, lambda: root, key, "about 1 min, 15 s when only our code has changed")
 

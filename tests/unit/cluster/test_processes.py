@@ -23,6 +23,11 @@ def _lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         processes.stop(name)
 
 
+def environment() -> dict[str, str]:
+    """One in which a new Python finds the lab however these tests were started."""
+    return os.environ | {"PYTHONPATH": str(Path(processes.__file__).parents[1])}
+
+
 def test_a_running_program_is_left_alone() -> None:
     assert processes.ensure("program", SLEEP)
     pid = processes.running("program")
@@ -80,14 +85,15 @@ def test_a_program_outlives_its_starter_without_a_warning_and_leaves_nothing_whe
         print(processes.running("program"))
     """
     command = [sys.executable, "-X", "dev", "-c", starter]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment())
     assert done.stderr == ""
     assert processes.running("program") == int(done.stdout)
 
 
 def test_a_program_does_not_keep_a_lock_of_whoever_started_it(tmp_path: Path) -> None:
     starter = 'from labcluster import processes; processes.ensure("program", ("sleep", "600"))'
-    subprocess.run(["flock", tmp_path / "lock", sys.executable, "-c", starter], check=True)
+    command = ["flock", tmp_path / "lock", sys.executable, "-c", starter]
+    subprocess.run(command, check=True, env=environment())
     assert processes.running("program")
     subprocess.run(["flock", "--nonblock", tmp_path / "lock", "true"], check=True)
 

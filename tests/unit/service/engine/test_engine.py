@@ -4,13 +4,13 @@ import io
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from match_service import engine
-from match_service.engine import layout, scan, sketch
+from match_service.engine import compiled, layout, scan, sketch
 from match_service.errors import BadImageError
 from match_service.model import Signature
 
@@ -112,8 +112,7 @@ def test_a_scan_finds_what_plain_distances_find(
 ) -> None:
     signatures = np.stack(rows)
     views = engine.views(query, all_orientations)
-    columns = scan.planes(scan.pack_halves(signatures))
-    hits = scan.Query(views, cutoff).scan(columns, scan.squares(columns))
+    hits = scan.Query(views, cutoff).scan(scan.pack_halves(signatures))
     apart = engine.distances(engine.pack_many(signatures), views)
     expected = np.flatnonzero(apart.min(axis=1) < cutoff)
     assert hits.rows.tolist() == expected.tolist()
@@ -130,7 +129,23 @@ def correlated(count: int, seed: int) -> np.ndarray:
     return layout.from_half((np.sign(halves) * (1 + (np.abs(halves) > 1.5))).astype(np.int8))
 
 
-@settings(deadline=None, max_examples=20)
+LOOPS = {
+    "numpy": lambda: None,
+    "this processor's": compiled.load,
+    "any processor's": lambda: compiled.load("_portable"),
+}
+
+
+@pytest.fixture(params=LOOPS)
+def loops(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = LOOPS[request.param]()
+    if chosen is None and request.param != "numpy":
+        pytest.skip("there was no C compiler when the service was installed")
+    monkeypatch.setattr(compiled, "inner", chosen)
+
+
+@pytest.mark.usefixtures("loops")
+@settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 1000), st.booleans(), st.floats(0.01, 1.2))
 def test_a_search_finds_what_comparing_everything_finds(seed: int, everything: bool, cutoff: float) -> None:
     signatures = correlated(3000, seed)
@@ -141,28 +156,79 @@ def test_a_search_finds_what_comparing_everything_finds(seed: int, everything: b
         signatures[1000 + i] = layout.from_half(halves)
     table = scan.Rows.of(scan.pack_halves(signatures))
     query = scan.Query(engine.views(signatures[2999], everything), cutoff)
-    sieved, scanned = query.search(table), query.scan(table.columns, table.squares)
+    sieved, scanned = query.search(table), query.scan(table.halves)
     assert len(scanned.rows) > 0
     for ours, theirs in zip(sieved, scanned, strict=True):
         assert ours.tolist() == theirs.tolist()
         assert ours.dtype == theirs.dtype
 
 
+@pytest.mark.usefixtures("loops")
 def test_sketches_rule_out_most_of_the_signatures() -> None:
     signatures = correlated(20_000, 1)
     table = scan.Rows.of(scan.pack_halves(signatures))
-    near, _ = sketch.Sieve(signatures[-1:, layout.HALF], 0.45).pairs(table.sketches)
+    near, _ = sketch.Sieve(signatures[-1:, layout.HALF], 0.45).pairs(table.sketches, len(table.squares))
     assert 19_999 in near
     assert len(near) < 1000
+
+
+def listed(pairs: compiled.Pairs) -> list[tuple[int, int]]:
+    return list(zip(pairs[0].tolist(), pairs[1].tolist(), strict=True))
+
+
+def test_compiled_sieves_let_through_what_numpys_does_and_hardly_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sieves = [make() for name, make in LOOPS.items() if name != "numpy"]
+    if None in sieves:
+        pytest.skip("there was no C compiler when the service was installed")
+    signatures = correlated(70_003, 2)  # more than a call's rows, and a last tile that is not full
+    sketches = scan.Rows.of(scan.pack_halves(signatures)).sketches
+    for views in (1, 2, 3, 4, 5, 8):
+        chosen = sketch.Sieve(signatures[-views:, layout.HALF], 0.5)
+        monkeypatch.setattr(compiled, "inner", None)
+        plain = set(
+            zip(*(column.tolist() for column in chosen.pairs(sketches, len(signatures))), strict=True)
+        )
+        for each in sieves:
+            monkeypatch.setattr(compiled, "inner", each)
+            found = list(
+                zip(*(column.tolist() for column in chosen.pairs(sketches, len(signatures))), strict=True)
+            )
+            assert plain <= set(found)
+            assert len(found) == len(set(found)) < len(plain) * 1.01 + 5
+
+
+def test_rows_written_piece_by_piece_are_those_written_at_once() -> None:
+    halves = scan.pack_halves(correlated(1000, 3))
+    memory = scan.Rows.within(bytearray(1024 * scan.ROW_BYTES), 0, 1024)
+    start = 0
+    for count in (1, 126, 2, 300, 128, 443):
+        memory.put(start, halves[start : start + count])
+        start += count
+    for ours, theirs in zip(memory.part(0, 1000), scan.Rows.of(halves), strict=True):
+        assert np.array_equal(ours, theirs)
+    assert np.array_equal(memory.part(256, 1000).halves, halves[256:])
+
+
+@pytest.mark.usefixtures("loops")
+@given(st.lists(SIGNATURES, min_size=1, max_size=4), st.lists(SIGNATURES, min_size=1, max_size=4))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_dots_of_packed_halves_are_the_plain_ones(some: list[Signature], others: list[Signature]) -> None:
+    one, other = (np.stack(each)[:, layout.HALF].astype(int) for each in (some, others))
+    pairs = tuple(each.reshape(-1) for each in np.indices((len(some), len(others))))
+    halves, queries = scan.pack_halves(np.stack(some)), scan.pack_halves(np.stack(others))
+    assert scan.dots(halves, queries, (pairs[0], pairs[1])).tolist() == (one @ other.T).reshape(-1).tolist()
+    assert scan.squares(halves).tolist() == (2 * (one**2).sum(axis=1)).tolist()
 
 
 def test_a_scan_of_many_rows_keeps_their_numbers() -> None:
     rng = np.random.default_rng(0)
     signatures = layout.from_half(rng.choice([-2, -1, 1, 2], (40_000, 272)).astype(np.int8))
-    columns = scan.planes(scan.pack_halves(signatures))
-    assert np.array_equal(scan.unpack_halves(scan.pack_halves(signatures)), signatures)
+    halves = scan.pack_halves(signatures)
+    assert np.array_equal(scan.unpack_halves(halves), signatures)
     for row in (0, 16383, 16384, 39_999):
-        hits = scan.Query(engine.views(-signatures[row], True), 0.45).scan(columns, scan.squares(columns))
+        hits = scan.Query(engine.views(-signatures[row], True), 0.45).scan(halves)
         assert (hits.rows.tolist(), hits.distances.tolist(), hits.views.tolist()) == ([row], [0.0], [8])
 
 

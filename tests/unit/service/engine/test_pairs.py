@@ -1,14 +1,12 @@
 """Near pairs of a whole collection are those that comparing two by two finds."""
 
-import itertools
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from match_service import engine
-from match_service.engine import pairs, scan
+from match_service.engine import layout, pairs, scan
 from match_service.model import Signature
 from pictures import encode, jpeg, picture
 
@@ -27,21 +25,23 @@ def parts(signatures: list[Signature], sizes: tuple[int, ...]) -> list[scan.Rows
 
 
 def collection() -> list[Signature]:
-    """Pictures, copies of them, turned and inverted ones."""
+    """Pictures, copies of them, turned and inverted ones; between them strangers, for more than one tile."""
     files = [jpeg(seed) for seed in range(12)]
     for seed in range(0, 12, 3):
         files.append(encode(picture(seed).resize((150, 110)), quality=60))
         files.append(encode(picture(seed).rotate(90, expand=True), "PNG"))
         files.append(encode(picture(seed).point(lambda level: 255 - level), "PNG"))
-    return [engine.signature(file) for file in files]
+    found = [engine.signature(file) for file in files]
+    strangers = np.random.default_rng(0).integers(-2, 3, (120, 272), dtype=np.int8)
+    return [*found[:12], *layout.from_half(strangers), *found[12:]]
 
 
 def by_hand(signatures: list[Signature], every: bool) -> set[tuple[int, int]]:
     near = set()
-    for (a, one), (b, other) in itertools.combinations(enumerate(signatures), 2):
-        views = engine.views(one, every)
-        if min(engine.distance(view, other) for view in views) < CUTOFF:
-            near.add((a, b))
+    packed = engine.pack_many(np.stack(signatures))
+    for a, one in enumerate(signatures):
+        apart = engine.distances(packed, engine.views(one, every)).min(axis=1)
+        near |= {(a, int(b)) for b in np.flatnonzero(apart < CUTOFF) if b > a}
     return near
 
 
@@ -49,12 +49,12 @@ def by_hand(signatures: list[Signature], every: bool) -> set[tuple[int, int]]:
 def test_exactly_the_near_pairs_are_found_whatever_the_parts(
     every: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pairs, "TARGET_ROWS", 5)
+    monkeypatch.setattr(pairs, "TARGET_ROWS", 128)
     monkeypatch.setattr(pairs, "QUERY_ROWS", 3)
     signatures = collection()
     expected = by_hand(signatures, every)
     assert len(expected) >= (12 if every else 4)
-    for sizes in ((), (1, 7), (13,)):
+    for sizes in ((), (1, 7), (130,)):
         found = list(pairs.near_pairs(parts(signatures, sizes), CUTOFF, all_orientations=every))
         seen = {(int(a), int(b)): d for step in found for a, b, d in zip(*step[:3], strict=True)}
         assert set(seen) == expected
