@@ -24,7 +24,7 @@ def test_a_second_reconcile_finds_nothing_to_do(bench: Bench):
 
 def managed(bench: Bench) -> dict[str, Any]:
     """When and what the operator last wrote of each object."""
-    kinds = "matchcluster,statefulset,deployment,service,configmap,poddisruptionbudget"
+    kinds = "matchcluster,statefulset,deployment,service,configmap,secret,poddisruptionbudget,networkpolicy"
     text = bench.kubectl("get", kinds, "--show-managed-fields", "-o", "json")
     return {
         f"{i['kind']}/{i['metadata']['name']}": [
@@ -33,6 +33,41 @@ def managed(bench: Bench) -> dict[str, Any]:
         for i in json.loads(text)["items"]
         if i["metadata"]["name"] != "kube-root-ca.crt"
     }
+
+
+def test_a_deleted_secret_is_made_again_with_another_key_and_the_others_stay(bench: Bench):
+    bench.apply()
+    bench.reconcile()
+    before = {name: bench.get("secret", name)["data"] for name in SECRETS}
+    bench.kubectl("delete", "secret", "photos-api-key", "photos-es-api-user")
+    bench.reconcile()
+    after = {name: bench.get("secret", name)["data"] for name in SECRETS}
+    changed = {name for name in SECRETS if after[name] != before[name]}
+    assert changed == {"photos-api-key", "photos-api-keys", "photos-es-api-user", "photos-es-users"}
+
+
+SECRETS = (
+    "photos-api-key",
+    "photos-api-keys",
+    "photos-es-api-user",
+    "photos-es-operator-user",
+    "photos-es-elastic-user",
+    "photos-es-users",
+    "photos-es-authority",
+    "photos-es-certificates",
+)
+
+
+def test_who_makes_the_certificate_cannot_change(bench: Bench):
+    bench.apply()
+    with pytest.raises(LabError, match="who makes the nodes' certificate cannot change"):
+        bench.apply({"elasticsearch": {"security": {"certificateSecretRef": {"name": "mine"}}}})
+
+
+def test_a_policy_that_is_none_is_refused_in_a_condition(bench: Bench):
+    bench.apply({"networkPolicy": {"apiFrom": [{"podSelector": {"matchLabels": 7}}]}})
+    bench.reconcile()
+    assert "the API server refuses what the spec leads to" in bench.stalled()
 
 
 def test_no_object_carries_a_finalizer(bench: Bench):

@@ -4,10 +4,12 @@ certificates and passwords that change while it runs.
 
 import itertools
 import os
+import secrets
 import socket
 import ssl
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -52,9 +54,12 @@ class Secured:
             self.write(self.node.config / file, self.text(names.elasticsearch_users("photos"), file))
 
     def write(self, path: Path, content: str) -> None:
-        path.write_text(content)
+        """From one moment to the next, as the kubelet does."""
+        new = path.with_suffix(".new")
+        new.write_text(content)
         if os.geteuid() == 0:
-            os.chown(path, elasticsearch.USER, 0)
+            os.chown(new, elasticsearch.USER, 0)
+        new.rename(path)
 
     def text(self, secret: str, key: str) -> str:
         return text(self.there["Secret", secret], key)
@@ -107,10 +112,14 @@ def _operator(secured: Secured) -> Iterator[ElasticClient]:
 
 def environ(secured: Secured, tmp_path: Path, who: str) -> dict[str, str]:
     """How a pod of ours comes to the node, with its Secret as a folder."""
-    folder = tmp_path / who
-    folder.mkdir(exist_ok=True)
+    folder, new = tmp_path / who, tmp_path / secrets.token_hex(4)
+    new.mkdir()
     for name, value in zip(("username", "password"), secured.user(who), strict=True):
-        (folder / name).write_text(value)
+        (new / name).write_text(value)
+    # From one moment to the next, as the kubelet does.
+    link = tmp_path / f"{new.name}.link"
+    link.symlink_to(new)
+    link.rename(folder)
     return {
         "ELASTICSEARCH_URL": secured.node.url,
         "ELASTICSEARCH_INDEX": ALIAS,
@@ -225,6 +234,36 @@ def test_a_new_password_was_known_to_the_node_before_and_the_old_one_stays(secur
     secured.look()
     assert secured.knows(new)
     assert secured.knows(old)
+
+
+def test_no_request_of_the_api_fails_while_its_password_is_replaced(
+    secured: Secured, service: Server, tmp_path: Path
+) -> None:
+    service.add("steady.jpg", jpeg(5))
+    failures, answered, stop = [], itertools.count(), threading.Event()
+
+    def ask() -> None:
+        while not stop.wait(0.02):
+            answer = service.form("POST", "/search", {}, {"image": jpeg(5)})
+            if answer.status != 200:
+                failures.append(answer.body)
+            next(answered)
+
+    clients = [threading.Thread(target=ask) for _ in range(4)]
+    for client in clients:
+        client.start()
+    old = secured.user(names.API)
+    for _ in range(3):
+        del secured.there["Secret", names.elasticsearch_user("photos", names.API)]
+        secured.look()
+        given = environ(secured, tmp_path, names.API)["ELASTICSEARCH_CREDENTIALS"]
+        assert (Path(given) / "username").read_text() == secured.user(names.API)[0] != old[0]
+        so_far = next(answered)
+        progress.until(lambda so_far=so_far: next(answered) > so_far + 200, 60, "requests answered")
+    stop.set()
+    for client in clients:
+        client.join()
+    assert failures == []
 
 
 def test_the_password_for_people_changes_within_seconds(secured: Secured) -> None:
