@@ -160,6 +160,10 @@ class ElasticClient:
         ]
         self._do(self._writer.indices.update_aliases, actions=actions)
 
+    def refresh(self, alias: str) -> None:
+        """Have counts of the backing indices include all that was written."""
+        self._do(self._writer.indices.refresh, index=f"{alias}-00*")
+
     def repository(self, name: str, alias: str, also: Iterable[str]) -> Repository:
         """A snapshot repository with the snapshots of ``alias`` and others by name."""
         try:
