@@ -243,7 +243,9 @@ def test_the_rights_of_the_documentation_are_enough_and_one_less_is_said(
     bench.apply(secured(bench, name, secure))
     assert condition(look(bench), "IndexReady")["status"] == "True"
     role = admin.security.get_role(name="match-operator")["match-operator"]
-    admin.security.put_role(name="match-operator", cluster=["monitor"], indices=role["indices"])
+    admin.security.put_role(
+        name="match-operator", cluster=["manage_index_templates"], indices=role["indices"]
+    )
     assert "the user of external.secretRef lacks a right: action [" in silence(bench)
 
 
