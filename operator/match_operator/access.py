@@ -33,7 +33,8 @@ def url(cluster: MatchCluster) -> str:
     """Addresses of Elasticsearch, comma separated."""
     if cluster.external:
         return ",".join(cluster.external.urls)
-    return names.elasticsearch_url(cluster.name, cluster.namespace)
+    scheme = "https" if cluster.security.enabled else "http"
+    return names.elasticsearch_url(cluster.name, cluster.namespace, scheme)
 
 
 def to_elasticsearch(cluster: MatchCluster, seen: Observed) -> Access:
@@ -43,7 +44,17 @@ def to_elasticsearch(cluster: MatchCluster, seen: Observed) -> Access:
     """
     if cluster.external:
         return _to_external(cluster, cluster.external, seen)
-    return Access(url(cluster))
+    if not cluster.security.enabled:
+        return Access(url(cluster))
+    user = seen.secret(names.elasticsearch_user(cluster.name, names.OPERATOR))
+    given = cluster.security.secret
+    shown = _found(seen, given) if given else seen.secret(names.certificates(cluster.name))
+    return Access(
+        url(cluster),
+        username=text(user, "username"),
+        password=text(user, "password"),
+        authority=text(shown, "ca.crt"),
+    )
 
 
 def _to_external(cluster: MatchCluster, external: External, seen: Observed) -> Access:

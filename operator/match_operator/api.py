@@ -143,6 +143,10 @@ class Resolved:
     restarted_api: str
     api_auth: str
     """GENERATED or OPEN, where the spec says neither."""
+    security: str
+    """parts.ENABLED or parts.DISABLED, where the spec says neither."""
+    network_policies: str
+    """Likewise."""
     annotation: str
     """What must outlive its source, in the form in which it is kept with the object."""
 
@@ -160,6 +164,8 @@ class MatchCluster:
     node_sets: tuple[NodeSet, ...]
     """Empty where Elasticsearch is external."""
     external: parts.External | None
+    security: parts.Security
+    network: parts.Network
     volumes: Volumes
     max_unavailable: int
     """Elasticsearch nodes that a rolling change may have away at once."""
@@ -183,7 +189,7 @@ class MatchCluster:
     def given_secrets(self) -> tuple[str, ...]:
         """Names of the user's own Secrets that the spec refers to."""
         external = (self.external.secret, self.external.ca_secret) if self.external else ()
-        return tuple(dict.fromkeys(filter(None, (*external, self.api.auth.secret))))
+        return tuple(dict.fromkeys(filter(None, (*external, self.security.secret, self.api.auth.secret))))
 
     @property
     def index_replicas(self) -> int:
@@ -200,8 +206,10 @@ def from_body(body: Mapping[str, Any], config: Config) -> MatchCluster:
     """Parse an object from the API server; raises ``InvalidSpecError`` saying what to change."""
     metadata, spec = body["metadata"], body.get("spec", {})
     index, elasticsearch, api = spec["index"], spec["elasticsearch"], spec["api"]
+    images = (elasticsearch["version"], elasticsearch["image"], api["image"])
     annotations = metadata.get("annotations") or {}
-    resolved = resolve(elasticsearch["version"], elasticsearch["image"], api["image"], annotations, config)
+    plain = parts.founded_without(body.get("status") or {})
+    resolved = resolve(*images, annotations, config, plain=plain)
     return MatchCluster(
         name=metadata["name"],
         namespace=metadata["namespace"],
@@ -213,6 +221,8 @@ def from_body(body: Mapping[str, Any], config: Config) -> MatchCluster:
         if elasticsearch.get("external")
         else tuple(_node_set(n) for n in elasticsearch.get("nodeSets") or [DEFAULT_NODE_SET]),
         external=parts.external(elasticsearch.get("external")),
+        network=parts.network(spec["networkPolicy"], resolved.network_policies, config.operator_namespace),
+        security=parts.security(elasticsearch, resolved.security, body.get("status") or {}),
         volumes=Volumes(elasticsearch["volumes"]["onScaleDown"], elasticsearch["volumes"]["onDelete"]),
         max_unavailable=elasticsearch["update"]["maxUnavailable"],
         api=_api(api, resolved),
@@ -223,13 +233,19 @@ def from_body(body: Mapping[str, Any], config: Config) -> MatchCluster:
 
 
 def resolve(
-    version: str, image: str, api_image: str, annotations: Mapping[str, str], config: Config
+    version: str,
+    image: str,
+    api_image: str,
+    annotations: Mapping[str, str],
+    config: Config,
+    *,
+    plain: bool = False,
 ) -> Resolved:
     """What the spec says, else what a default came to before, else what this operator would choose.
 
     Only what a default came to is kept: a value taken out of the spec leaves nothing behind. The image
     chosen for a version is kept as long as the version stays the same. Removing the annotation is how a
-    user asks for this operator's choices.
+    user asks for this operator's choices. ``plain`` is an Elasticsearch that runs without security.
     """
     before = _kept(annotations.get(names.RESOLVED_ANNOTATION, ""))
     kept = {
@@ -237,6 +253,8 @@ def resolve(
         "apiImage": before.get("apiImage") or config.api_image,
         # What an operator looked at that knew of no keys was open, and stays so.
         "apiAuth": before.get("apiAuth") or (OPEN if before else GENERATED),
+        "security": before.get("security") or (parts.DISABLED if before or plain else parts.ENABLED),
+        "networkPolicies": before.get("networkPolicies") or (parts.DISABLED if before else parts.ENABLED),
     }
     final_version = version or kept["elasticsearchVersion"]
     same_version = before.get("elasticsearchImageFor") == final_version
@@ -258,6 +276,8 @@ def resolve(
         restarted_elasticsearch=kept.get("restartedElasticsearch", ""),
         restarted_api=kept.get("restartedApi", ""),
         api_auth=kept["apiAuth"],
+        security=kept["security"],
+        network_policies=kept["networkPolicies"],
         annotation=json.dumps(kept, sort_keys=True),
     )
 

@@ -17,6 +17,8 @@ class Config:
     elasticsearch_image: str = DEFAULT_ELASTICSEARCH_IMAGE
     """May hold ``{version}``."""
     api_image: str = DEFAULT_API_IMAGE
+    operator_namespace: str = ""
+    """Where the operator itself runs; empty where it is not known."""
     watch_namespaces: tuple[str, ...] = ()
     """Empty: all namespaces."""
     resync_seconds: float = 60.0
@@ -34,6 +36,7 @@ class Config:
             elasticsearch_version=env.get("MATCH_DEFAULT_ELASTICSEARCH_VERSION") or cls.elasticsearch_version,
             elasticsearch_image=env.get("MATCH_DEFAULT_ELASTICSEARCH_IMAGE") or cls.elasticsearch_image,
             api_image=env.get("MATCH_DEFAULT_API_IMAGE") or cls.api_image,
+            operator_namespace=env.get("MATCH_OPERATOR_NAMESPACE", ""),
             watch_namespaces=tuple(
                 sorted({n.strip() for n in env.get("MATCH_WATCH_NAMESPACES", "").split(",") if n.strip()})
             ),

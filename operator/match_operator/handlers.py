@@ -30,6 +30,7 @@ CHILDREN: Final = (
     ("apps/v1", "deployments"),
     ("batch/v1", "jobs"),
     ("policy/v1", "poddisruptionbudgets"),
+    ("networking.k8s.io/v1", "networkpolicies"),
     ("autoscaling/v2", "horizontalpodautoscalers"),
 )
 TOKEN_LIFE: Final = datetime.timedelta(minutes=10)

@@ -23,6 +23,9 @@ REVISION_LABEL: Final = "controller-revision-hash"
 RESTART_ELASTICSEARCH_ANNOTATION: Final = f"{GROUP}/restart-elasticsearch"
 RESTART_API_ANNOTATION: Final = f"{GROUP}/restart-api"
 RESTARTED_ANNOTATION: Final = f"{GROUP}/restarted"
+OPERATOR_LABEL: Final = f"{GROUP}/operator"
+"""On the operator's own pods, so that policies know them."""
+NAMESPACE_LABEL: Final = "kubernetes.io/metadata.name"
 ZONE_LABEL: Final = "topology.kubernetes.io/zone"
 RESOLVED_ANNOTATION: Final = f"{GROUP}/resolved"
 APPLIED_ANNOTATION: Final = f"{GROUP}/applied"
@@ -41,6 +44,7 @@ CONFIG_KEY: Final = "elasticsearch.yml"
 ELASTICSEARCH: Final = "elasticsearch"
 API: Final = "api"
 MIGRATION: Final = "migration"
+OPERATOR: Final = "operator"
 
 
 def labels(cluster: str, component: str) -> dict[str, str]:
@@ -99,6 +103,11 @@ def elasticsearch_pdb(cluster: str) -> str:
     return f"{cluster}-es"
 
 
+def elasticsearch_policy(cluster: str) -> str:
+    """NetworkPolicy of all nodes."""
+    return f"{cluster}-es"
+
+
 def api(cluster: str) -> str:
     """Deployment, Service, PodDisruptionBudget and autoscaler of the API."""
     return f"{cluster}-api"
@@ -119,9 +128,29 @@ def migration(cluster: str) -> str:
     return f"{cluster}-migration"
 
 
-def elasticsearch_url(cluster: str, namespace: str) -> str:
+def elasticsearch_user(cluster: str, who: str) -> str:
+    """Secret with name and password of a user of Elasticsearch: a component's, or ``elastic`` for people."""
+    return f"{cluster}-es-{who}-user"
+
+
+def elasticsearch_users(cluster: str) -> str:
+    """Secret with the files in which Elasticsearch finds its users and roles."""
+    return f"{cluster}-es-users"
+
+
+def authority(cluster: str) -> str:
+    """Secret with the authority that signs the nodes' certificate."""
+    return f"{cluster}-es-authority"
+
+
+def certificates(cluster: str) -> str:
+    """Secret with the nodes' certificate, and with whom to trust."""
+    return f"{cluster}-es-certificates"
+
+
+def elasticsearch_url(cluster: str, namespace: str, scheme: str = "http") -> str:
     """Address of Elasticsearch inside the Kubernetes cluster."""
-    return f"http://{elasticsearch_http(cluster)}.{namespace}.svc:{HTTP_PORT}"
+    return f"{scheme}://{elasticsearch_http(cluster)}.{namespace}.svc:{HTTP_PORT}"
 
 
 def api_url(cluster: str, namespace: str) -> str:

@@ -239,6 +239,12 @@ def problem(pod: Json) -> str:
     for condition in status.get("conditions") or []:
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
             return f"it cannot be scheduled: {condition.get('message', condition.get('reason', ''))}"
+        if is_terminating(pod) and condition.get("reason") == "DeletionByTaintManager":
+            node = pod.get("spec", {}).get("nodeName", "")
+            return (
+                f"its Kubernetes node {node} is lost or being emptied; it comes back with the node, or on "
+                f"another one once a node that is gone for good is forgotten: kubectl delete node {node}"
+            )
     for container in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
         waiting = container.get("state", {}).get("waiting") or {}
         last = container.get("lastState", {}).get("terminated") or {}

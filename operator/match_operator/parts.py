@@ -1,14 +1,17 @@
-"""Parts of the spec for what the operator does not make: somebody's Elasticsearch, a place for snapshots."""
+"""Parts of the spec on how a cluster meets others: an external Elasticsearch, snapshots, security."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from cronsim import CronSim, CronSimError
 
 from match_operator.errors import InvalidSpecError
 
 Json = dict[str, Any]
+
+ENABLED: Final = "Enabled"
+DISABLED: Final = "Disabled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,55 @@ class Snapshots:
     read_only: bool
     schedule: str
     keep: int
+
+
+@dataclass(frozen=True, slots=True)
+class Security:
+    """spec.elasticsearch.security"""
+
+    enabled: bool
+    """Whether Elasticsearch has TLS and users: what it was founded with, since that cannot change later."""
+    asked: bool
+    """Whether it should have, by the spec and its defaults."""
+    secret: str
+    """The user's own Secret with the nodes' certificate; empty for one that is made."""
+
+
+def security(elasticsearch: Json, default: str, status: Json) -> Security:
+    """In force for these nodes; ``default`` is ENABLED or DISABLED, ``status`` what was written last."""
+    raw = elasticsearch["security"]
+    mode, given = raw["mode"] or default, raw.get("certificateSecretRef") or {"name": ""}
+    if elasticsearch.get("external"):
+        return Security(enabled=False, asked=False, secret="")
+    asked = mode == ENABLED
+    founded = status.get("elasticsearch", {})
+    enabled = bool(founded.get("secured")) if founded.get("clusterUUID") else asked
+    return Security(enabled=enabled, asked=asked, secret=given["name"] if enabled else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """spec.networkPolicy"""
+
+    enabled: bool
+    elasticsearch_from: tuple[Json, ...]
+    """Peers, as a NetworkPolicy has them, that may reach Elasticsearch beside our own pods."""
+    api_from: tuple[Json, ...]
+    """The only ones that may reach the API; none for anybody."""
+    operator_namespace: str
+    """Empty where it is not known."""
+
+
+def network(raw: Json, default: str, operator_namespace: str) -> Network:
+    """In force; ``default`` is ENABLED or DISABLED."""
+    mode, nodes, api = raw["mode"] or default, raw["elasticsearchFrom"], raw["apiFrom"]
+    return Network(mode == ENABLED, tuple(nodes), tuple(api), operator_namespace)
+
+
+def founded_without(status: Json) -> bool:
+    """Whether the cluster runs without TLS and users."""
+    founded = status.get("elasticsearch", {})
+    return bool(founded.get("clusterUUID")) and not founded.get("secured")
 
 
 def external(raw: Json | None) -> External | None:

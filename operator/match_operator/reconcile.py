@@ -1,7 +1,8 @@
 """One reconcile, top to bottom: parse, observe, build, plan, apply, status.
 
 It always starts from what is there now and never from what changed, so it may run at any time, any number of
-times, and die anywhere. Reads happen in ``_observe``, writes in ``_apply`` and for the status.
+times, and die anywhere. Reads happen in ``_children`` and ``_elasticsearch``, writes in ``_apply`` and for
+the status.
 """
 
 import logging
@@ -69,10 +70,11 @@ class Reconciler:
             return self.config.resync_seconds * RARELY
         try:
             cluster = api.from_body(body, self.config)
-            seen = self._observe(cluster, body)
+            seen = self._children(cluster, body)
+            known = credentials.make(cluster, seen, Chance(self.token, self.now()))
+            seen = self._elasticsearch(cluster, seen, known)
             replicas = membership.replicas(cluster, seen)
             first_masters = _first_masters(cluster, seen, replicas)
-            known = credentials.make(cluster, seen, Chance(self.token, self.now()))
             wanted = desired.build(cluster, first_masters, replicas, index.move(cluster, seen), known)
             todo = plan.make(cluster, wanted, seen)
             todo = plan.Plan(problems=todo.problems) if cluster.paused else self._apply(body, todo)
@@ -87,25 +89,35 @@ class Reconciler:
             return SILENT_SECONDS
         if busy:
             return BUSY_SECONDS
-        if cluster.external and seen.elastic and not cluster.snapshots and new["phase"] == "Ready":
+        if (
+            cluster.external
+            and seen.elastic
+            and new["phase"] == "Ready"
+            and not (cluster.snapshots or known.ending)
+        ):
             self.calm.keep(key, body, cluster.index.name, seen.elastic, heard)
             return self.config.resync_seconds * RARELY
         return self._rest(cluster)
 
-    def _observe(self, cluster: api.MatchCluster, body: Json) -> observed.Observed:
+    def _children(self, cluster: api.MatchCluster, body: Json) -> observed.Observed:
         children = self.kube.children(cluster.namespace, cluster.name)
         given = {name: self.kube.secret(cluster.namespace, name) for name in cluster.given_secrets}
-        seen = observed.Observed(
+        return observed.Observed(
             children,
             status=body.get("status") or {},
             given=given,
             requests=self.kube.requests(cluster.namespace, cluster.name),
             now=self.now(),
         )
+
+    def _elasticsearch(
+        self, cluster: api.MatchCluster, seen: observed.Observed, known: credentials.Credentials
+    ) -> observed.Observed:
         if not cluster.external and not any(observed.is_ready(p) for p in seen.pods(names.ELASTICSEARCH)):
             return seen
         try:
-            client = self._clients.connected(_key(body), access.to_elasticsearch(cluster, seen))
+            to = access.to_elasticsearch(cluster, credentials.known(seen, known))
+            client = self._clients.connected((cluster.namespace, cluster.name), to)
             return replace(seen, elastic=_look(client, cluster, seen))
         except ElasticsearchError as error:
             return replace(seen, silence=str(error))

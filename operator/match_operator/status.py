@@ -6,7 +6,7 @@ condition holds, and whether the cluster was ever complete.
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from match_operator import names, observed
 from match_operator.api import GENERATED, GIVEN, MatchCluster
@@ -14,6 +14,8 @@ from match_operator.observed import Observed
 from match_operator.plan import Plan, drain, index, membership, requests, snapshots, versions
 
 Json = dict[str, Any]
+CERTIFICATE: Final = ("tls.crt", "tls.key", "ca.crt")
+"""What a Secret of the user's with the nodes' certificate holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +249,11 @@ def _elasticsearch(cluster: MatchCluster, seen: Observed) -> Part:
     health = seen.elastic.health if seen.elastic else "unknown"
     serving = health in ("green", "yellow")
     summary = f"{ready} of {cluster.nodes} Elasticsearch nodes are ready and its health is {health}"
+    own = cluster.security.secret
+    lacking = [key for key in CERTIFICATE if own and not observed.text(seen.given.get(own), key)]
+    if lacking:
+        missing = f"there is no Secret {own} with {', '.join(lacking)}, which elasticsearch.security names"
+        return Part(serving, False, "CertificateMissing", f"{summary}; {missing}")
     if ready < cluster.nodes:
         return Part(serving, False, "NodesNotReady", summary + _first_problem(pods))
     if seen.elastic is None:
@@ -322,6 +329,7 @@ def _elasticsearch_numbers(cluster: MatchCluster, seen: Observed) -> Json:
     numbers: Json = {"health": seen.elastic.health if seen.elastic else "unknown", "summary": "external"}
     if not cluster.external:
         numbers |= {"nodes": cluster.nodes, "readyNodes": ready, "summary": f"{ready}/{cluster.nodes}"}
+        numbers["secured"] = cluster.security.enabled
     if leaving:
         numbers |= {"leaving": leaving, "shardsLeft": shards}
     uuid = (seen.elastic.uuid if seen.elastic else "") or before.get("clusterUUID")

@@ -21,6 +21,19 @@ def backing_index(alias: str, generation: int = 1) -> str:
     return f"{alias}-{generation:06d}"
 
 
+def badges(alias: str) -> str:
+    """How the aliases begin by which movers of ``alias`` know each other."""
+    return f"{alias}.mover."
+
+
+def review_index(alias: str) -> str:
+    """Name of the index in which reviews of duplicates of ``alias`` are kept.
+
+    It is outside the pattern of the template of the images.
+    """
+    return f"match-review-{alias}"
+
+
 def generation(index: str) -> int:
     """Which backing index of its alias ``index`` is."""
     return int(index.rpartition("-")[2])

@@ -160,6 +160,12 @@ def test_default_images_reach_the_operator_only_when_given(render: Render) -> No
     assert env["A"] == "b"
 
 
+def test_network_policies_know_the_operator_by_its_label_and_namespace(render: Render) -> None:
+    objects = render()
+    assert pod_of(objects)["metadata"]["labels"]["match.dev/operator"] == "true"
+    assert env_of(objects)["MATCH_OPERATOR_NAMESPACE"] == "match-system"
+
+
 def test_the_operators_pod_meets_the_restricted_standard(render: Render) -> None:
     spec = pod_of(render())["spec"]
     (container,) = spec["containers"]

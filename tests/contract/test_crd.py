@@ -57,7 +57,7 @@ def test_every_field_of_the_schema_is_read_by_the_operator():
     read: set[str] = set()
     claim, location = {"claim": {"name": "c"}}, {"location": "/l", "name": "n"}
     for elasticsearch, repository in (
-        ({"nodeSets": [{"name": "a"}]}, claim),
+        ({"nodeSets": [{"name": "a"}], "security": {"certificateSecretRef": {"name": "c"}}}, claim),
         ({"external": external}, location),
     ):
         spec = {"elasticsearch": elasticsearch, "snapshots": {"repository": repository}}

@@ -48,3 +48,10 @@ def photos(stories: Namespace) -> Namespace:
     stories.apply("photos", small_nodes(3))
     stories.wait_ready("photos")
     return stories
+
+
+@pytest.fixture
+def room(stories: Namespace) -> Namespace:
+    """The namespace without the shared MatchCluster, for the last stories, which need its memory."""
+    stories.kubectl("delete", "matchcluster", "photos", "--ignore-not-found", "--wait=true")
+    return stories

@@ -21,7 +21,9 @@ def test_the_status_says_what_there_is(photos: Namespace):
     assert status["elasticsearch"]["health"] == "green"
     assert status["elasticsearch"]["summary"] == "3/3"
     assert status["elasticsearch"]["clusterUUID"]
-    assert status["api"] | {"url": ""} == {"replicas": 2, "readyReplicas": 2, "summary": "2/2", "url": ""}
+    assert status["elasticsearch"]["secured"]
+    shown = {key: status["api"][key] for key in ("replicas", "readyReplicas", "summary", "keys")}
+    assert shown == {"replicas": 2, "readyReplicas": 2, "summary": "2/2", "keys": "photos-api-key"}
     assert "operation" not in status
 
 

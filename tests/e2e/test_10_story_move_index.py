@@ -5,7 +5,7 @@ import os
 import pytest
 
 from stories import Namespace, kill_operator, wait
-from traffic import traffic
+from traffic import measured
 
 pytestmark = pytest.mark.skipif(
     "RELIABILITY" not in os.environ, reason="minutes long: `make reliability` tells it"
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(
 def test_a_collection_moves_to_more_shards_and_back_though_the_operator_dies(photos: Namespace):
     photos.wait_ready("photos")
     first = photos.status("photos")["index"]["backing"]
-    with traffic(photos, "photos") as seen:
+    with measured(photos, "photos", "1 shard becomes 3, the operator killed"):
         photos.patch("photos", {"index": {"shards": 3}})
         wait(
             lambda: "migration" in photos.status("photos")["index"],
@@ -24,10 +24,10 @@ def test_a_collection_moves_to_more_shards_and_back_though_the_operator_dies(pho
         )
         kill_operator(photos.lab)
         photos.wait_ready("photos")
-        second = photos.status("photos")["index"]["backing"]
-        assert second > first
+    second = photos.status("photos")["index"]["backing"]
+    assert second > first
+    with measured(photos, "photos", "3 shards become 1"):
         photos.patch("photos", {"index": {"shards": 1}})
         photos.wait_ready("photos")
     assert photos.status("photos")["index"]["backing"] > second
     assert photos.get("job", "", "-l", "match.dev/cluster=photos")["items"] == []
-    seen.check("1 -> 3 -> 1 shards, the operator killed")

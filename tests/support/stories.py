@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import quote
 
 import numpy as np
 import requests
@@ -24,6 +25,8 @@ SYSTEM = "match-e2e-system"
 NAMESPACES = ("match-e2e", "match-e2e-gone")
 RELEASE = "match-e2e"
 READY_SECONDS = 300
+PHASES = ("Creating", "Ready", "Updating", "Degraded", "Stalled", "Invalid", "Paused")
+"""Reasons of the events that tell a state and no deed."""
 
 
 def install_operator(lab: Cluster) -> None:
@@ -128,6 +131,24 @@ class Namespace:
         wait(settled, seconds, lambda: json.dumps(self.status(name), indent=1))
         return time.monotonic() - start
 
+    def kill(self, *pods: str) -> None:
+        """End pods at once, without a warning to what runs in them."""
+        self.kubectl("delete", "pod", *pods, "--grace-period=0", "--force", "--wait=false")
+
+    def steps(self, name: str) -> set[str]:
+        """Names of the events in which the operator told what it did to a MatchCluster."""
+        events = self.get("events", "", f"--field-selector=involvedObject.name={name}")["items"]
+        return {e["metadata"]["name"] for e in events if e["reason"] not in PHASES}
+
+    def node_sets(self, name: str) -> list[Json]:
+        """The node sets of a MatchCluster, as they are asked for now."""
+        found: list[Json] = self.get("matchcluster", name)["spec"]["elasticsearch"]["nodeSets"]
+        return found
+
+    def change_nodes(self, name: str, **fields: Any) -> None:
+        """Set fields of every node set of a MatchCluster and leave the rest of it."""
+        self.patch(name, {"elasticsearch": {"nodeSets": [n | fields for n in self.node_sets(name)]}})
+
     def pods(self, name: str, component: str) -> dict[str, Json]:
         """The pods of a MatchCluster's component by name."""
         selector = f"match.dev/cluster={name},app.kubernetes.io/component={component}"
@@ -187,8 +208,13 @@ class Api:
         return int(self._ok("get", "/count")[0])
 
     def paths(self) -> list[str]:
-        """GET /list: every filepath, of 10,000 at most."""
-        return [str(path) for path in self._ok("get", "/list?limit=10000")]
+        """GET /list: every filepath, page by page."""
+        found: list[str] = []
+        page = self._ok("get", "/list?limit=10000")
+        while page:
+            found += map(str, page)
+            page = self._ok("get", f"/list?limit=10000&after={quote(found[-1])}")
+        return found
 
     def delete(self, path: str) -> None:
         """DELETE /delete."""

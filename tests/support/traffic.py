@@ -1,22 +1,35 @@
 """Clients that never stop while a story changes the cluster below them, and count what it cost.
 
-They do not retry: one request that fails is one failure. Health is looked at every second.
+They send at a fixed pace whether or not earlier requests were answered, each on a connection of its own, and
+do not retry: one request that fails is one failure. Health is looked at every second.
 """
 
 import contextlib
+import os
+import secrets
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
-import requests
+import urllib3
 
+import reliability
+from door import Door, door
+from reliability import PLANNED, Cost, Limit
 from stories import Api, Namespace, picture
 
-PACE = 0.1
-"""Seconds between two requests of one client."""
-FIRST_SEED = 5000
+RATES: Final = {"add": 5.0, "search": 15.0}
+"""Requests a second."""
+AT_ONCE: Final = 256
+"""Requests that may be unanswered at one time."""
+NOTHING: Final[dict[str, Any]] = {"settings": {}, "exclusions": [], "shutdowns": []}
+"""What ``told`` says of a settled cluster."""
+SAMPLE: Final = 20
+"""Acknowledged images that are searched for at the end, beside all that are listed."""
 
 
 @dataclass
@@ -24,20 +37,40 @@ class Traffic:
     """What a writer, a searcher and an observer of health saw."""
 
     api: Api
-    elasticsearch: str
-    added: list[str] = field(default_factory=list)
-    searches: int = 0
+    elasticsearch: Door
+    name: str = field(default_factory=lambda: secrets.token_hex(4))
+    """Part of every filepath, so that no other run's image is taken for one of these."""
+    added: dict[str, int] = field(default_factory=dict)
+    """Acknowledged images: the seed of each filepath."""
+    first: tuple[str, int] = ("", 0)
+    """The image that is searched for."""
+    sent: int = 0
     failures: list[str] = field(default_factory=list)
-    health: dict[str, int] = field(default_factory=dict)
+    health: Counter[str] = field(default_factory=Counter)
     """Looks by colour; "silent" when nothing answered."""
-    gap: float = 0.0
-    """Longest time between two answers to a search."""
+    gaps: dict[str, float] = field(default_factory=dict)
+    """Longest time between two answers, by kind of request."""
+    _answered: dict[str, float] = field(default_factory=dict)
+    _begun: float = field(default_factory=time.monotonic)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def lost(self) -> list[str]:
-        """Acknowledged images that are not to be had any more."""
+        """Acknowledged images that are not to be had any more, or that a search does not find."""
         there = set(self.api.paths())
-        return [path for path in self.added if path not in there]
+        lost = {path for path in self.added if path not in there}
+        step = max(1, len(self.added) // SAMPLE)
+        for path, seed in list(self.added.items())[::step]:
+            found = self.api.search(picture(seed, 128), all_orientations="false")
+            if path not in [match["filepath"] for match in found]:
+                lost.add(path)
+        return sorted(lost)
+
+    def cost(self) -> Cost:
+        """The figures of this run; asks the API which images are there."""
+        seconds = time.monotonic() - self._begun
+        gap = max(self.gaps.values(), default=seconds)
+        return Cost(seconds, self.sent, len(self.failures), gap, len(self.lost()), dict(self.health))
 
     def told(self) -> dict[str, Any]:
         """What Elasticsearch was told for a change and not yet told to forget."""
@@ -46,51 +79,64 @@ class Traffic:
         return {
             "settings": settings["persistent"],
             "exclusions": votes["metadata"]["cluster_coordination"]["voting_config_exclusions"],
+            "shutdowns": self._ask("/_nodes/shutdown").get("nodes", []),
         }
 
     def _ask(self, path: str) -> dict[str, Any]:
-        answer: dict[str, Any] = requests.get(self.elasticsearch + path, timeout=10).json()
+        answer: dict[str, Any] = self.elasticsearch.ask(path)
         return answer
 
-    def check(self, what: str) -> None:
-        """Print the figures; fail where a request failed, an image is lost or the index was ever red."""
-        lost = self.lost()
-        print(
-            f"\n{what}: {self.searches} searches and {len(self.added)} adds, {len(self.failures)} failed, "
-            f"{len(lost)} images lost, longest gap {self.gap:.1f} s, health {self.health}"
-        )
-        assert self.failures == []
-        assert lost == []
-        assert "red" not in self.health
+    def _send(self, kind: str, pool: ThreadPoolExecutor) -> None:
+        """Requests of one kind at their pace until told to stop."""
+        once = {"add": self._add, "search": self._search}[kind]
+        start, number = time.monotonic(), 0
+        self._answered[kind] = start
+        while not self._stop.wait(max(0.0, start + number / RATES[kind] - time.monotonic())):
+            number += 1
+            pool.submit(self._count, kind, once, number)
 
-    def _repeat(self, pace: float, once: Callable[[], None]) -> None:
-        while not self._stop.wait(pace):
-            try:
-                once()
-            except Exception as error:  # noqa: BLE001 - any failure at all is what is counted
-                self.failures.append(f"{time.strftime('%X')} {error}")
+    def _count(self, kind: str, once: Callable[[int], None], number: int) -> None:
+        try:
+            once(number)
+        except Exception as error:  # noqa: BLE001 - any failure at all is what is counted
+            with self._lock:
+                self.sent += 1
+                self.failures.append(f"{time.strftime('%X')} {kind} {error}")
+            return
+        with self._lock:
+            self.sent += 1
+            self._note(kind)
 
-    def _add(self) -> None:
-        path = f"traffic-{len(self.added) + len(self.failures)}.jpg"
-        self.api.add(path, picture(FIRST_SEED + len(self.added), 128))
-        self.added.append(path)
+    def _note(self, kind: str) -> None:
+        now = time.monotonic()
+        self.gaps[kind] = max(self.gaps.get(kind, 0.0), now - self._answered[kind])
+        self._answered[kind] = now
 
-    def _search(self) -> None:
-        begin = time.monotonic()
-        self.searches += 1
-        found = self.api.search(picture(FIRST_SEED, 128), all_orientations="false")
-        assert found[0]["filepath"] == self.added[0], found
-        self.gap = max(self.gap, time.monotonic() - begin)
+    def _end(self) -> None:
+        """Time without an answer up to the end counts too."""
+        for kind in self._answered:
+            self._note(kind)
+
+    def _add(self, number: int) -> None:
+        path, seed = f"traffic-{self.name}-{number}.jpg", int(self.name, 16) + number
+        self.api.add(path, picture(seed, 128))
+        with self._lock:
+            self.added[path] = seed
+
+    def _search(self, _: int) -> None:
+        path, seed = self.first
+        found = self.api.search(picture(seed, 128), all_orientations="false")
+        assert found, "an image that is there was not found"
+        assert found[0]["filepath"] == path, found
 
     def _look(self) -> None:
-        try:
-            answer = requests.get(
-                f"{self.elasticsearch}/_cluster/health", params={"timeout": "0s"}, timeout=5
-            )
-            colour = answer.json().get("status", "silent")
-        except (requests.RequestException, ValueError):
-            colour = "silent"
-        self.health[colour] = self.health.get(colour, 0) + 1
+        while not self._stop.wait(1.0):
+            try:
+                answer = self.elasticsearch.ask("/_cluster/health", seconds=2, timeout="0s")
+                colour = answer.get("status", "silent")
+            except (urllib3.exceptions.HTTPError, ValueError):
+                colour = "silent"
+            self.health[colour] += 1
 
 
 @contextlib.contextmanager
@@ -98,19 +144,48 @@ def traffic(namespace: Namespace, name: str) -> Iterator[Traffic]:
     """Writer, searcher and observer of a MatchCluster for as long as the block runs."""
     with (
         namespace.api(name) as api,
-        namespace.lab.reach(namespace.name, f"{name}-es-http", 9200) as elasticsearch,
+        door(namespace, name) as elasticsearch,
     ):
         seen = Traffic(api, elasticsearch)
-        seen._add()
-        clients = [
-            threading.Thread(target=seen._repeat, args=(pace, once))
-            for pace, once in ((PACE, seen._add), (PACE, seen._search), (1.0, seen._look))
-        ]
-        for client in clients:
-            client.start()
-        try:
-            yield seen
-        finally:
-            seen._stop.set()
+        seen._add(0)
+        seen.first = next(iter(seen.added.items()))
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            clients = [threading.Thread(target=seen._send, args=(kind, pool)) for kind in RATES]
+            clients.append(threading.Thread(target=seen._look))
             for client in clients:
-                client.join()
+                client.start()
+            try:
+                yield seen
+            finally:
+                seen._stop.set()
+                for client in clients:
+                    client.join()
+        seen._end()
+
+
+@contextlib.contextmanager
+def measured(namespace: Namespace, name: str, change: str, limit: Limit = PLANNED) -> Iterator[Traffic]:
+    """Traffic for as long as the block runs; fails where it cost more than ``limit``.
+
+    With RELIABILITY the figures go into docs/reliability.md, also of a change that did not end.
+    """
+    seen: Traffic | None = None
+    try:
+        with traffic(namespace, name) as seen:
+            yield seen
+    except BaseException as error:
+        _record(change, None, f"NO: it did not end as asked ({str(error).partition('; instead')[0][:100]})")
+        if seen:
+            print(f"\n{change}: did not end; {len(seen.failures)} failed, {seen.gaps}, {seen.failures[:5]}")
+        raise
+    cost = seen.cost()
+    broken = cost.broken(limit)
+    _record(change, cost, f"NO: {'; '.join(broken)}" if broken else reliability.KEPT)
+    print(f"\n{reliability.row(change, cost, '; '.join(broken) or 'kept')}")
+    print("\n".join([*seen.failures[:5], *seen.failures[-5:]]) if seen.failures else "none failed")
+    assert broken == [], f"{change}: {'; '.join(broken)}"
+
+
+def _record(change: str, cost: Cost | None, verdict: str) -> None:
+    if "RELIABILITY" in os.environ:
+        reliability.record(change, cost, verdict.replace("\n", " "))

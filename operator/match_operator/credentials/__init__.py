@@ -5,13 +5,13 @@ everybody who checks it long before it counts, and what counted before goes on b
 Pure: chance and time are handed in.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from match_operator.api import MatchCluster
-from match_operator.credentials import keys
-from match_operator.credentials.rolling import Chance
-from match_operator.observed import Observed
+from match_operator.credentials import keys, trust, users
+from match_operator.credentials.rolling import ENDING, Chance
+from match_operator.observed import Observed, text
 
 Json = dict[str, Any]
 
@@ -23,10 +23,25 @@ class Credentials:
     secrets: tuple[Json, ...] = ()
     """Secrets in the order in which they are applied."""
 
+    @property
+    def ending(self) -> bool:
+        """Whether anything is good for a while only, so that somebody has to look when it ends."""
+        return any(text(item, ENDING) not in ("", "{}") for item in self.secrets)
+
 
 def make(cluster: MatchCluster, seen: Observed, chance: Chance) -> Credentials:
     """The credentials that are to be; equal to those that are wherever nothing is missing or over."""
-    return Credentials(tuple(keys.secrets(cluster, seen, chance)))
+    made = keys.secrets(cluster, seen, chance)
+    if cluster.security.enabled:
+        made += users.secrets(cluster, seen, chance)
+        made += [] if cluster.security.secret else trust.secrets(cluster, seen, chance)
+    return Credentials(tuple(made))
 
 
-__all__ = ["Chance", "Credentials", "make"]
+def known(seen: Observed, credentials: Credentials) -> Observed:
+    """What is seen, with the Secrets as they will be: what was just made counts already."""
+    made = {("Secret", item["metadata"]["name"]): item for item in credentials.secrets}
+    return replace(seen, children={**seen.children, **made})
+
+
+__all__ = ["Chance", "Credentials", "known", "make"]

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from match_operator import names
 from match_operator.api import GENERATED, MatchCluster
-from match_operator.credentials.rolling import Chance, ending, follow, secret
+from match_operator.credentials.rolling import ENDING, Chance, ending, follow, secret
 from match_operator.observed import Observed, text
 
 Json = dict[str, Any]
@@ -15,7 +15,6 @@ SCOPES: Final = ("read", "write", "admin")
 PREFIX: Final = "match_"
 """Both as in the service's file of keys: match_service/keys.py."""
 NEXT: Final = "next-"
-ENDING: Final = "ending"
 HEAD: Final = "# Made by match-operator from the keys in Secret {name}; changes made here are undone.\n"
 
 

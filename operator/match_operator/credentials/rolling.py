@@ -13,6 +13,8 @@ Json = dict[str, Any]
 
 OVERLAP: Final = timedelta(hours=1)
 """How long what was replaced stays good. A mounted Secret is read anew within two minutes."""
+ENDING: Final = "ending"
+"""Under which key a Secret has what is good for a while only."""
 
 
 @dataclass(frozen=True, slots=True)

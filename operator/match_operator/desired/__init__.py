@@ -8,7 +8,7 @@ from typing import Any
 from match_operator import names
 from match_operator.api import MatchCluster
 from match_operator.credentials import Credentials
-from match_operator.desired import api, elasticsearch, migration
+from match_operator.desired import api, elasticsearch, migration, network
 
 Json = dict[str, Any]
 
@@ -28,7 +28,7 @@ def build(
     Secrets are left out, and only they.
     """
     nodes = [] if cluster.external else elasticsearch.build(cluster, initial_masters, replicas or {})
-    objects = [*(credentials or Credentials()).secrets, *nodes, *api.build(cluster)]
+    objects = [*(credentials or Credentials()).secrets, *network.build(cluster), *nodes, *api.build(cluster)]
     if move:
         objects.append(migration.job(cluster, move))
     return [_finish(cluster, item) for item in objects]

@@ -88,7 +88,7 @@ def _pod_template(cluster: MatchCluster) -> Json:
             "volumes": [
                 {"name": "tmp", "emptyDir": {}},
                 *_keys_volume(cluster),
-                *credentials.volumes(cluster),
+                *credentials.volumes(cluster, names.API),
             ],
         },
     }

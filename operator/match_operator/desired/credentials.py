@@ -1,7 +1,8 @@
-"""How pods of ours come to the credentials of an external Elasticsearch: as files, from its Secrets."""
+"""How pods of ours come to Elasticsearch's credentials: as files, from Secrets that may change."""
 
 from typing import Any, Final
 
+from match_operator import names
 from match_operator.api import MatchCluster
 
 Json = dict[str, Any]
@@ -14,9 +15,9 @@ def env(cluster: MatchCluster) -> dict[str, str]:
     """Where the service finds them."""
     external = cluster.external
     found = {}
-    if external and external.secret:
+    if cluster.security.enabled or (external and external.secret):
         found["ELASTICSEARCH_CREDENTIALS"] = CREDENTIALS
-    if external and external.ca_secret:
+    if cluster.security.enabled or (external and external.ca_secret):
         found["ELASTICSEARCH_CA_CERTS"] = f"{AUTHORITY}/ca.crt"
     return found
 
@@ -31,8 +32,18 @@ def mounts(cluster: MatchCluster) -> list[Json]:
     ]
 
 
-def volumes(cluster: MatchCluster) -> list[Json]:
-    """Of the pod."""
+def volumes(cluster: MatchCluster, component: str) -> list[Json]:
+    """Of a pod of ``component``: each comes as a user of its own."""
+    if cluster.security.enabled:
+        user = names.elasticsearch_user(cluster.name, component)
+        trusted = cluster.security.secret or names.certificates(cluster.name)
+        return [
+            {"name": "elasticsearch", "secret": {"secretName": user}},
+            {
+                "name": "elasticsearch-ca",
+                "secret": {"secretName": trusted, "items": [{"key": "ca.crt", "path": "ca.crt"}]},
+            },
+        ]
     external = cluster.external
     found: list[Json] = []
     if external and external.secret:

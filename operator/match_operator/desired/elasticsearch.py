@@ -8,11 +8,12 @@ import yaml
 
 from match_operator import names
 from match_operator.api import MatchCluster, NodeSet
-from match_operator.desired import pod
+from match_operator.desired import pod, security
+from match_operator.desired.security import HOME
+from match_operator.merge import merge
 
 Json = dict[str, Any]
 
-HOME = "/usr/share/elasticsearch"
 SNAPSHOTS = f"{HOME}/snapshots"
 """Where the nodes have the volume of snapshots."""
 
@@ -66,7 +67,7 @@ def settings(cluster: MatchCluster, node_set: NodeSet) -> Json:
         "network.publish_host": "${POD_IP}",
         "discovery.seed_hosts": [names.elasticsearch_nodes(cluster.name)],
         "readiness.port": names.READINESS_PORT,
-        "xpack.security.enabled": False,
+        **security.settings(cluster),
     }
 
 
@@ -162,6 +163,7 @@ def _pod_template(cluster: MatchCluster, node_set: NodeSet) -> Json:
             ],
         },
     }
+    template = merge(template, security.overlay(cluster, node_set))
     where = f"elasticsearch.nodeSets[{node_set.name}].podTemplate"
     return pod.with_overrides(template, node_set.pod_template, where)
 

@@ -50,7 +50,10 @@ def job(cluster: MatchCluster, move: Move) -> Json:
                     "restartPolicy": "OnFailure",
                     "securityContext": pod.restricted_pod(),
                     "containers": [container],
-                    "volumes": [{"name": "tmp", "emptyDir": {}}, *credentials.volumes(cluster)],
+                    "volumes": [
+                        {"name": "tmp", "emptyDir": {}},
+                        *credentials.volumes(cluster, names.MIGRATION),
+                    ],
                 },
             },
         },

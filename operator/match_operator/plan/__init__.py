@@ -11,12 +11,20 @@ from match_operator import names, observed
 from match_operator.api import MatchCluster
 from match_operator.merge import drift
 from match_operator.observed import Observed
-from match_operator.plan import drain, index, ownership, restart, snapshots, versions, volumes
+from match_operator.plan import drain, index, ownership, restart, security, snapshots, versions, volumes
 from match_operator.plan.steps import Apply, KeepResolved, Plan, Problem, Recreate, Remove, Step
 
 Json = dict[str, Any]
 
-REMOVABLE: Final = ("ConfigMap", "Secret", "Service", "PodDisruptionBudget", "HorizontalPodAutoscaler", "Job")
+REMOVABLE: Final = (
+    "ConfigMap",
+    "Secret",
+    "Service",
+    "PodDisruptionBudget",
+    "HorizontalPodAutoscaler",
+    "NetworkPolicy",
+    "Job",
+)
 """Kinds of which an object goes when it is no longer wanted; what holds or serves data goes otherwise."""
 
 
@@ -36,6 +44,7 @@ def make(cluster: MatchCluster, wanted: list[Json], seen: Observed) -> Plan:
     problems = [
         *growth.problems,
         *versions.problems(cluster, seen),
+        *security.problems(cluster),
         *index.problems(cluster, seen),
         *leaving.problems,
     ]

@@ -15,6 +15,7 @@ from typing import Any, Final
 import elasticsearch
 from elasticsearch import Elasticsearch
 
+import match_index
 from match_service.engine import scan
 from match_service.errors import StoreUnavailableError
 from match_service.store import reading, words
@@ -176,7 +177,7 @@ class ElasticIndices:
 
     @property
     def _badges(self) -> str:
-        return f"{self._alias}.mover."
+        return match_index.badges(self._alias)
 
     def _mine(self) -> str:
         if self._badge is None:

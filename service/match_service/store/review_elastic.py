@@ -61,7 +61,7 @@ class ElasticReview:
         self._client = client.options(request_timeout=READ_SECONDS)
         self._alias = alias
         self._follower = follower
-        self._index = f"match-review-{alias}"
+        self._index = match_index.review_index(alias)
 
     def collection(self) -> Collection:
         """Everything there is now; waits for the mirror to be read."""

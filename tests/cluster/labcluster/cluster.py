@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from labcluster import control, foreign, images, lab, progress, tools
+from labcluster import control, faults, foreign, images, lab, progress, tools
 
 
 class Cluster:
@@ -58,6 +58,12 @@ class Cluster:
         """
         return foreign.ensure(self.target) if self.target else images.ensure(lab.living())
 
+    @functools.cached_property
+    def older_elasticsearch(self) -> tuple[str, str]:
+        """Version and image of an Elasticsearch that can be upgraded to that of `images`. Local only."""
+        self._ours("put another Elasticsearch on a node")
+        return images.ensure_older(lab.living())
+
     @property
     def nodes(self) -> dict[str, str]:
         """The cluster's nodes and the zone of each (empty where it has none), lost ones among them."""
@@ -84,6 +90,11 @@ class Cluster:
         lab.restore(name)
         if "images" in vars(self):
             images.ensure(lab.living())
+
+    def cut(self, port: int) -> contextlib.AbstractContextManager[None]:
+        """Let no packet of a pod reach a TCP port of any pod for as long as the block runs. Local only."""
+        self._ours("cut the network")
+        return faults.cut(port)
 
     def cordon(self, name: str) -> None:
         """Let no new pod come to the node."""

@@ -1,10 +1,28 @@
-"""Losing a node of the local cluster as by a power cut, and bringing it back."""
+"""Breaking the local cluster: a node lost as by a power cut, a port that no packet reaches."""
 
+import contextlib
 import shutil
 import subprocess
+from collections.abc import Iterator
 
-from labcluster import cgroups, processes
+from labcluster import cgroups, network, processes, progress
 from labcluster.nodes import Node
+
+
+@contextlib.contextmanager
+def cut(port: int) -> Iterator[None]:
+    """Drop every packet from pods to a TCP port of pods, as a lost network does; this machine still gets in.
+
+    Connections that are open stay open and fall silent. Nodes need br_netfilter for that only where pods
+    speak to each other's own addresses, not through a Service.
+    """
+    rule = f"ip saddr {network.PODS} tcp dport {port} drop"
+    chain = f"chain forward {{ type filter hook forward priority filter; {rule}; }}"
+    progress.output(["nft", "-f", "-"], f"table ip {network.CUT} {{ {chain} }}".encode())
+    try:
+        yield
+    finally:
+        progress.output(["nft", "delete", "table", "ip", network.CUT])
 
 
 def lose(node: Node) -> None:

@@ -13,6 +13,8 @@ SERVICES = "10.214.0.0/16"
 FIRST_SERVICE = "10.214.0.1"
 API_SERVER = f"https://{GATEWAY}:6443"
 TABLE = "match_lab"
+CUT = "match_lab_cut"
+"""Table of what is cut off on purpose, see `faults`."""
 # Memory maps as Elasticsearch wants them; the others let packets of pods pass and services work on a bridge.
 SYSCTL = {
     "vm/max_map_count": 262144,
@@ -52,7 +54,7 @@ def ensure() -> None:
 def remove() -> None:
     """Take away the bridge and every table that was made here or by this kube-proxy."""
     _quiet("ip", "link", "delete", BRIDGE)
-    for family, table in (("ip", TABLE), ("ip", "kube-proxy"), ("ip6", "kube-proxy")):
+    for family, table in (("ip", TABLE), ("ip", CUT), ("ip", "kube-proxy"), ("ip6", "kube-proxy")):
         _quiet("nft", "delete", "table", family, table)
     for rule in _forward_rules():
         _quiet("iptables", "-D", *rule)

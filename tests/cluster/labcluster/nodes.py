@@ -167,6 +167,8 @@ state = "{self.state / "containerd"}"
             "tlsCertFile": str(pki / f"kubelet-{self.name}.crt"),
             "tlsPrivateKeyFile": str(pki / f"kubelet-{self.name}.key"),
             "containerRuntimeEndpoint": f"unix://{self.socket}",
+            # Shared, one node's kubelet would clear away the logs of the others' pods.
+            "podLogsDir": str(self.folder / "pod-logs"),
             "cgroupDriver": "cgroupfs",
             "cgroupRoot": f"/{self.cgroup}",
             "enforceNodeAllocatable": [],

@@ -18,6 +18,8 @@ def of_kind(items, kind):
 def test_everything_of_a_minimal_cluster_is_built_in_order():
     built = [(i["kind"], i["metadata"]["name"]) for i in world.objects(world.cluster())]
     assert built == [
+        ("NetworkPolicy", "photos-api"),
+        ("NetworkPolicy", "photos-es"),
         ("ConfigMap", "photos-es-default"),
         ("Service", "photos-es-nodes"),
         ("Service", "photos-es-http"),
@@ -144,7 +146,7 @@ def from_before(*unknown):
 
 @pytest.mark.parametrize(
     ("cluster", "digest"),
-    [(from_before("apiAuth"), "203140d75690b21e"), (from_before(), "fb2341be25f78b5a")],
+    [(from_before("apiAuth", "security"), "203140d75690b21e"), (from_before(), "5164a6a1a718964c")],
     ids=["before there were keys", "now"],
 )
 def test_pods_are_made_as_every_operator_before_made_them(cluster, digest):

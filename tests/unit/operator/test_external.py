@@ -54,6 +54,7 @@ EMPTY = {"template": None, "indices": {}, "documents": 0}
 def test_only_the_api_is_made_in_kubernetes():
     kinds = [(i["kind"], i["metadata"]["name"]) for i in world.objects(CLUSTER)]
     assert kinds == [
+        ("NetworkPolicy", "photos-api"),
         ("Service", "photos-api"),
         ("Deployment", "photos-api"),
         ("PodDisruptionBudget", "photos-api"),

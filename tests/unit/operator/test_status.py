@@ -78,6 +78,20 @@ def test_a_new_cluster_says_which_pod_it_waits_for_and_why():
     assert condition(made, "Ready")["message"] == made["operation"]["waitingFor"]
 
 
+def test_a_pod_on_a_lost_kubernetes_node_says_so_and_what_to_do():
+    seen = world.seen(of())
+    pod = seen.children["Pod", "photos-es-default-1"]
+    pod["metadata"]["deletionTimestamp"] = "2026-01-02T03:04:00Z"
+    pod["spec"]["nodeName"] = "worker-7"
+    pod["status"]["conditions"] = [
+        {"type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager"},
+        {"type": "Ready", "status": "False"},
+    ]
+    said = condition(make(of(), seen), "ElasticsearchReady")["message"]
+    assert "pod photos-es-default-1: its Kubernetes node worker-7 is lost" in said
+    assert "kubectl delete node worker-7" in said
+
+
 @pytest.mark.parametrize(
     ("state", "words"),
     [
