@@ -235,14 +235,16 @@ def _key(body: Json) -> Key:
 
 
 def _look(client: ElasticClient, cluster: api.MatchCluster, seen: observed.Observed) -> observed.Elastic:
+    restores = [i for i in seen.requests if i["kind"] == names.RESTORE_KIND]
+    wanted = {i["spec"]["snapshot"] for i in restores if requests.phase(i) not in requests.FINAL}
+    if cluster.snapshots and wanted:
+        client.refresh(cluster.index.name)  # an index whose images are not yet visible is not empty
     elastic = client.observe(cluster.index.name)
     if cluster.snapshots is None:
         return elastic
-    restores = [i for i in seen.requests if i["kind"] == names.RESTORE_KIND]
-    wanted = [i["spec"]["snapshot"] for i in restores if requests.phase(i) not in requests.FINAL]
     return replace(
         elastic,
-        repository=client.repository(snapshots.repository(cluster), cluster.index.name, sorted(set(wanted))),
+        repository=client.repository(snapshots.repository(cluster), cluster.index.name, sorted(wanted)),
         restored={name: client.is_whole(name) for name in seen.restoring if name in elastic.spare},
     )
 
