@@ -138,7 +138,14 @@ def test_another_operator_restarts_nothing(newer):
 def test_pods_are_made_as_every_operator_before_made_them():
     """A new digest here means that the release restarts every cluster there is: say so in CHANGELOG.md."""
     text = json.dumps(pod_templates(world.cluster()), sort_keys=True)
-    assert hashlib.sha256(text.encode()).hexdigest()[:16] == "203140d75690b21e"
+    assert hashlib.sha256(text.encode()).hexdigest()[:16] == "847218dc9dff5641"
+
+
+def test_a_short_silence_of_elasticsearch_takes_no_api_pod_out_of_service():
+    """They would all go at once, and whoever asks would find nobody."""
+    [container] = pod_templates(world.cluster())["photos-api"]["spec"]["containers"]
+    probe = container["readinessProbe"]
+    assert probe["periodSeconds"] * probe["failureThreshold"] >= 30
 
 
 def test_a_restart_that_was_asked_for_changes_only_the_pods_it_means():
