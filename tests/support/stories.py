@@ -145,9 +145,9 @@ class Namespace:
         found: list[Json] = self.get("matchcluster", name)["spec"]["elasticsearch"]["nodeSets"]
         return found
 
-    def change_nodes(self, name: str, **fields: Any) -> None:
+    def change_nodes(self, cluster: str, **fields: Any) -> None:
         """Set fields of every node set of a MatchCluster and leave the rest of it."""
-        self.patch(name, {"elasticsearch": {"nodeSets": [n | fields for n in self.node_sets(name)]}})
+        self.patch(cluster, {"elasticsearch": {"nodeSets": [n | fields for n in self.node_sets(cluster)]}})
 
     def pods(self, name: str, component: str) -> dict[str, Json]:
         """The pods of a MatchCluster's component by name."""

@@ -146,7 +146,7 @@ def from_before(*unknown):
 
 @pytest.mark.parametrize(
     ("cluster", "digest"),
-    [(from_before("apiAuth", "security"), "203140d75690b21e"), (from_before(), "5164a6a1a718964c")],
+    [(from_before("apiAuth", "security"), "847218dc9dff5641"), (from_before(), "9a577ca88e64d643")],
     ids=["before there were keys", "now"],
 )
 def test_pods_are_made_as_every_operator_before_made_them(cluster, digest):
@@ -170,6 +170,13 @@ def test_keys_of_the_users_own_are_mounted_from_where_they_are():
     (volume,) = [v for v in spec["volumes"] if v["name"] == "keys"]
     assert volume["secret"] == {"secretName": "mine", "items": [{"key": "file", "path": "keys"}]}
     assert cluster.given_secrets == ("mine",)
+
+
+def test_a_short_silence_of_elasticsearch_takes_no_api_pod_out_of_service():
+    """They would all go at once, and whoever asks would find nobody."""
+    [container] = pod_templates(world.cluster())["photos-api"]["spec"]["containers"]
+    probe = container["readinessProbe"]
+    assert probe["periodSeconds"] * probe["failureThreshold"] >= 30
 
 
 def test_a_restart_that_was_asked_for_changes_only_the_pods_it_means():
