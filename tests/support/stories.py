@@ -4,6 +4,7 @@ import base64
 import contextlib
 import io
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,7 +25,8 @@ ROOT = Path(__file__).parents[2]
 SYSTEM = "match-e2e-system"
 NAMESPACES = ("match-e2e", "match-e2e-gone")
 RELEASE = "match-e2e"
-READY_SECONDS = 300
+READY_SECONDS = 600 if "RELIABILITY" in os.environ else 300
+"""Patience; what takes minutes is measured where it belongs."""
 PHASES = ("Creating", "Ready", "Updating", "Degraded", "Stalled", "Invalid", "Paused")
 """Reasons of the events that tell a state and no deed."""
 

@@ -29,6 +29,8 @@ AT_ONCE: Final = 256
 """Requests that may be unanswered at one time."""
 NOTHING: Final[dict[str, Any]] = {"settings": {}, "exclusions": [], "shutdowns": []}
 """What ``told`` says of a settled cluster."""
+TOLD: Final = 12
+"""Seconds with failures that are printed."""
 SAMPLE: Final = 20
 """Acknowledged images that are searched for at the end, beside all that are listed."""
 
@@ -74,10 +76,12 @@ class Traffic:
         return Cost(seconds, self.sent, len(self.failures), gap, len(self.lost()), dict(self.health))
 
     def summary(self) -> Iterator[str]:
-        """Failures by second and kind, with the first one's words."""
-        for second, those in itertools.groupby(self.failures, lambda failure: failure[:8]):
-            found = list(those)
-            yield f"{second} {len(found)} failed: {found[0][9:250]}"
+        """The first failures of the run by second and kind, each with the first one's words."""
+        seconds = [list(those) for _, those in itertools.groupby(self.failures, lambda failure: failure[:8])]
+        for found in seconds[:TOLD]:
+            yield f"{found[0][:8]} {len(found)} failed: {found[0][9:250]}"
+        if len(seconds) > TOLD:
+            yield f"and in {len(seconds) - TOLD} further seconds, up to {seconds[-1][0][:8]}"
 
     def told(self) -> dict[str, Any]:
         """What Elasticsearch was told for a change and not yet told to forget."""

@@ -117,7 +117,9 @@ def _container(cluster: MatchCluster) -> Json:
         # All pods depend on the same Elasticsearch: what makes one unready makes them all, and the Service
         # then refuses every connection. So a short silence of it is answered by the pods, not by nobody.
         "readinessProbe": _probe("/readyz", periodSeconds=3, failureThreshold=10, timeoutSeconds=3),
-        "livenessProbe": _probe("/livez", periodSeconds=10, failureThreshold=3, timeoutSeconds=5),
+        # A pod with more to do than it can answers late: a restart would leave its share to the others, until
+        # they are late as well.
+        "livenessProbe": _probe("/livez", periodSeconds=10, failureThreshold=12, timeoutSeconds=10),
         # New connections stop arriving before the server stops accepting them.
         "lifecycle": {"preStop": {"exec": {"command": ["sleep", "5"]}}},
         "securityContext": pod.restricted_container() | {"readOnlyRootFilesystem": True},

@@ -146,7 +146,7 @@ def from_before(*unknown):
 
 @pytest.mark.parametrize(
     ("cluster", "digest"),
-    [(from_before("apiAuth", "security"), "847218dc9dff5641"), (from_before(), "9a577ca88e64d643")],
+    [(from_before("apiAuth", "security"), "b3297d22fe8c5547"), (from_before(), "e53a96b4d41e0288")],
     ids=["before there were keys", "now"],
 )
 def test_pods_are_made_as_every_operator_before_made_them(cluster, digest):
@@ -177,6 +177,13 @@ def test_a_short_silence_of_elasticsearch_takes_no_api_pod_out_of_service():
     [container] = pod_templates(world.cluster())["photos-api"]["spec"]["containers"]
     probe = container["readinessProbe"]
     assert probe["periodSeconds"] * probe["failureThreshold"] >= 30
+
+
+def test_an_overloaded_api_pod_is_given_two_minutes_before_it_is_restarted():
+    """A restart resets its connections and leaves its share of the load to the others."""
+    [container] = pod_templates(world.cluster())["photos-api"]["spec"]["containers"]
+    probe = container["livenessProbe"]
+    assert probe["periodSeconds"] * probe["failureThreshold"] >= 120
 
 
 def test_a_restart_that_was_asked_for_changes_only_the_pods_it_means():
