@@ -45,6 +45,10 @@ def register(
         settings.scanning.disabled = True
         settings.posting.enabled = False
         settings.networking.request_timeout = 60
+        for version, plural in CHILDREN:
+            # Selected by the server: else every ConfigMap and pod there is would be sent here.
+            group, _, number = version.rpartition("/")
+            settings.watching.label_selectors[group, number, plural] = names.CLUSTER_LABEL
         memo.tasks = [
             asyncio.create_task(queue.run()),
             asyncio.create_task(_resync(queue, kube, config)),
