@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from match_operator import api, desired, names, observed, plan, status
+from match_operator import api, desired, metrics, names, observed, plan, status
 from match_operator.clients.elastic import ElasticClient
+from match_operator.clients.events import Recorder
 from match_operator.clients.kube import Kube
 from match_operator.config import Config
 from match_operator.desired import elasticsearch
@@ -40,6 +41,10 @@ class Reconciler:
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
     _elastic: dict[str, ElasticClient] = field(default_factory=dict)
     _counted: dict[Key, float] = field(default_factory=dict)
+    _events: Recorder = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._events = Recorder(self.kube)
 
     def __call__(self, key: Key) -> float | None:
         """Bring one MatchCluster nearer to its spec.
@@ -81,7 +86,7 @@ class Reconciler:
         """Take the steps; the plan as it then stands, with what was refused or must wait."""
         taken: list[steps.Step] = []
         for step in todo.steps:
-            LOG.info("%s/%s: %s", body["metadata"]["namespace"], body["metadata"]["name"], step)
+            LOG.info("%s: %s", "/".join(_key(body)), step)
             try:
                 self._take(body, step)
             except ElasticsearchError as error:
@@ -95,9 +100,10 @@ class Reconciler:
                 todo = replace(todo, problems=(*todo.problems, refused))
             else:
                 taken.append(step)
+                metrics.decided(_key(body), step.reason)
         for reason in dict.fromkeys(step.reason for step in taken):
             said = "; ".join(str(step) for step in taken if step.reason == reason)
-            self.kube.event(body, reason, said)
+            self._events.say(body, reason, said)
         return replace(todo, steps=tuple(taken))
 
     def _take(self, body: Json, step: steps.Step) -> None:
@@ -121,17 +127,25 @@ class Reconciler:
 
     def _report(self, key: Key, body: Json, new: Json) -> None:
         old = body.get("status") or {}
+        metrics.observe(key, new)
         due = time.monotonic() - self._counted.get(key, float("-inf")) >= COUNT_SECONDS
         if not status.differs(new, old, count_is_due=due):
             return
         self.kube.write_status(body, new)
         self._counted[key] = time.monotonic()
+        self._announce(body, old, new)
+
+    def _announce(self, body: Json, old: Json, new: Json) -> None:
+        """An Event when the phase is another, or what stands in the way; not when only its numbers are."""
+        ready, stalled = (_condition(new, kind) for kind in ("Ready", "Stalled"))
+        refused = stalled["status"] == "True"
         if new["phase"] != old.get("phase"):
-            ready = next(c for c in new["conditions"] if c["type"] == "Ready")
-            stalled = next(c for c in new["conditions"] if c["type"] == "Stalled")
-            warning = new["phase"] in ("Degraded", "Stalled", "Invalid")
-            message = stalled["message"] if stalled["status"] == "True" else ready["message"]
-            self.kube.event(body, new["phase"], message, warning=warning)
+            reason, warning = new["phase"], new["phase"] in ("Degraded", "Stalled", "Invalid")
+        elif refused and stalled["reason"] != _condition(old, "Stalled").get("reason"):
+            reason, warning = stalled["reason"], True
+        else:
+            return
+        self._events.say(body, reason, (stalled if refused else ready)["message"], warning=warning)
 
     def _client(self, body: Json) -> ElasticClient:
         url = names.elasticsearch_url(body["metadata"]["name"], body["metadata"]["namespace"])
@@ -144,6 +158,14 @@ class Reconciler:
         namespace, name = key
         if client := self._elastic.pop(names.elasticsearch_url(name, namespace), None):
             client.close()
+
+
+def _key(body: Json) -> Key:
+    return body["metadata"]["namespace"], body["metadata"]["name"]
+
+
+def _condition(status: Json, kind: str) -> Json:
+    return next((c for c in status.get("conditions", []) if c["type"] == kind), {})
 
 
 def tell(elastic: ElasticClient, step: steps.Step) -> None:

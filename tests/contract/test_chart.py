@@ -218,3 +218,28 @@ def test_every_value_is_described_and_every_default_is_known_to_the_schema() -> 
     values = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))
     assert list(undescribed(schema)) == []
     assert set(values) == set(schema["properties"]) - {"global"}
+
+
+def test_monitoring_is_off_until_it_is_asked_for(render: Render) -> None:
+    kinds = ("ServiceMonitor", "PrometheusRule", "ConfigMap", "Service")
+    assert of_kind(render(), *kinds) == []
+
+
+def test_a_service_monitor_brings_its_service_and_keeps_the_labels_of_series(render: Render) -> None:
+    values = {"enabled": True, "interval": "10s", "labels": {"release": "prometheus"}}
+    objects = render(**{"metrics.serviceMonitor": values})
+    (service,), (monitor,) = of_kind(objects, "Service"), of_kind(objects, "ServiceMonitor")
+    selected = monitor["spec"]["selector"]["matchLabels"]
+    assert selected.items() <= service["metadata"]["labels"].items()
+    assert monitor["metadata"]["labels"]["release"] == "prometheus"
+    (endpoint,) = monitor["spec"]["endpoints"]
+    assert endpoint == {"port": service["spec"]["ports"][0]["name"], "interval": "10s", "honorLabels": True}
+
+
+def test_rules_and_dashboard_are_those_of_the_files(render: Render) -> None:
+    objects = render(**{"metrics.rules.enabled": True, "metrics.dashboard.enabled": True})
+    (rule,), (dashboard,) = of_kind(objects, "PrometheusRule"), of_kind(objects, "ConfigMap")
+    assert rule["spec"] == yaml.safe_load((CHART / "files/alerts.yaml").read_text("utf-8"))
+    (text,) = dashboard["data"].values()
+    assert text == (CHART / "files/dashboard.json").read_text("utf-8")
+    assert dashboard["metadata"]["labels"]["grafana_dashboard"] == "1"

@@ -264,7 +264,7 @@ PAINS = (
             Proof(
                 "tests/integration/test_operator.py::test_only_its_own_objects_are_asked_for",
                 OPERATOR + "handlers.py",
-                "settings.watching.label_selectors[group, number, plural] = names.CLUSTER_LABEL",
+                "settings.watching.label_selectors[child] = names.CLUSTER_LABEL",
                 "pass",
             ),
         ),

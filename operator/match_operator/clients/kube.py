@@ -6,7 +6,6 @@ that the role does not name. The transport, its TLS and its renewal of tokens ar
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import urllib3
@@ -39,9 +38,8 @@ TIMEOUT: Final = (5.0, 30.0)
 class Kube:
     """Reads and writes of one operator; safe to share between threads."""
 
-    def __init__(self, client: ApiClient, component: str = names.MANAGER) -> None:
+    def __init__(self, client: ApiClient) -> None:
         self._dynamic: Any = DynamicClient(client, discoverer=lambda *_: None)  # type: ignore[no-untyped-call]
-        self._component = component
 
     def clusters(self, namespace: str) -> list[Json]:
         """The MatchClusters of a namespace; of all for an empty one."""
@@ -124,30 +122,18 @@ class Kube:
         except _NotFoundError:
             return
 
-    def event(self, cluster: Json, reason: str, message: str, *, warning: bool = False) -> None:
-        """Record a decision where `kubectl describe` shows it."""
-        metadata = cluster["metadata"]
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        body = {
-            "apiVersion": "v1",
-            "kind": "Event",
-            "metadata": {"generateName": f"{metadata['name']}-", "namespace": metadata["namespace"]},
-            "involvedObject": {
-                "apiVersion": names.API_VERSION,
-                "kind": names.KIND,
-                "name": metadata["name"],
-                "namespace": metadata["namespace"],
-                "uid": metadata["uid"],
-            },
-            "type": "Warning" if warning else "Normal",
-            "reason": reason,
-            "message": message[:1024],
-            "source": {"component": self._component},
-            "firstTimestamp": now,
-            "lastTimestamp": now,
-            "count": 1,
-        }
-        self._request("post", _path("Event", metadata["namespace"]), body=body)
+    def record(self, event: Json) -> None:
+        """Write an Event; one of the same name is counted and gets the new time instead."""
+        namespace, name = event["metadata"]["namespace"], event["metadata"]["name"]
+        try:
+            self._request("post", _path("Event", namespace), body=event)
+        except ConflictError:
+            path = _path("Event", namespace, name)
+            again = {
+                "count": self._request("get", path).get("count", 1) + 1,
+                "lastTimestamp": event["lastTimestamp"],
+            }
+            self._request("patch", path, body=again, content_type="application/merge-patch+json")
 
     def _apply(self, path: str, item: Json) -> None:
         self._request(
