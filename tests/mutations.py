@@ -72,7 +72,10 @@ def judge(proof: Proof, copy: Path) -> str:
 def run(proof: Proof, copy: Path) -> "subprocess.CompletedProcess[str]":
     """The named test, on the copy."""
     paths = [copy / "service", copy / "operator", copy / "tests/cluster", copy / "tests/support"]
-    env = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths)), "PYTHONDONTWRITEBYTECODE": "1"}
+    env = os.environ | {
+        "PYTHONPATH": os.pathsep.join([*map(str, paths), os.environ.get("PYTHONPATH", "")]),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
     command = [sys.executable, "-m", "pytest", "-q", "-rf", "-p", "no:cacheprovider", proof.test]
     return subprocess.run(command, cwd=copy, env=env, check=False, capture_output=True, text=True)
 

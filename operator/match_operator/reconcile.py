@@ -39,6 +39,8 @@ class Reconciler:
     kube: Kube
     connect: Callable[[str], ElasticClient] = ElasticClient
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+    may_write: Callable[[], None] = field(default=lambda: None)
+    """Asked before each write; raises ``NotLeadingError`` where another operator may be acting."""
     _elastic: dict[str, ElasticClient] = field(default_factory=dict)
     _counted: dict[Key, float] = field(default_factory=dict)
     _events: Recorder = field(init=False)
@@ -107,6 +109,7 @@ class Reconciler:
         return replace(todo, steps=tuple(taken))
 
     def _take(self, body: Json, step: steps.Step) -> None:
+        self.may_write()
         match step:
             case steps.KeepResolved(annotation):
                 self.kube.annotate(body, {names.RESOLVED_ANNOTATION: annotation})
@@ -131,6 +134,7 @@ class Reconciler:
         due = time.monotonic() - self._counted.get(key, float("-inf")) >= COUNT_SECONDS
         if not status.differs(new, old, count_is_due=due):
             return
+        self.may_write()
         self.kube.write_status(body, new)
         self._counted[key] = time.monotonic()
         self._announce(body, old, new)

@@ -20,6 +20,7 @@ from typing import Any, Self
 import yaml
 
 from apiserver import Bench
+from labcluster import tools
 from stories import ROOT, wait
 
 Json = dict[str, Any]
@@ -131,7 +132,8 @@ class Operators:
         namespace = self.bench.namespace
         values = [f"--set-json=watchNamespaces={json.dumps([namespace])}"]
         chart = str(ROOT / "charts" / "match-operator")
-        text = self.bench.lab.helm("template", "match-operator", chart, "-n", namespace, *values)
+        target = ("-n", namespace, "--kube-version", f"v{tools.KUBERNETES}")
+        text = self.bench.lab.helm("template", "match-operator", chart, *target, *values)
         return [item for item in yaml.safe_load_all(text) if item and item["kind"] == "Role"]
 
     def _account(self, name: str) -> Path:

@@ -29,10 +29,13 @@ _PREFIXES: Final = {
     "HorizontalPodAutoscaler": ("/apis/autoscaling/v2", "horizontalpodautoscalers"),
     "Pod": ("/api/v1", "pods"),
     "Event": ("/api/v1", "events"),
+    "Lease": ("/apis/coordination.k8s.io/v1", "leases"),
 }
-CHILD_KINDS: Final = tuple(kind for kind in _PREFIXES if kind not in (names.KIND, "Event"))
+CHILD_KINDS: Final = tuple(kind for kind in _PREFIXES if kind not in (names.KIND, "Event", "Lease"))
 TIMEOUT: Final = (5.0, 30.0)
 """Seconds to connect, and to answer."""
+LEASE_TIMEOUT: Final = (2.0, 3.0)
+"""The same for a Lease: what comes later is of no use."""
 
 
 class Kube:
@@ -135,6 +138,21 @@ class Kube:
             }
             self._request("patch", path, body=again, content_type="application/merge-patch+json")
 
+    def lease(self, namespace: str, name: str) -> Json | None:
+        """A Lease, or None where there is none."""
+        return self._get(_path("Lease", namespace, name), timeout=LEASE_TIMEOUT)
+
+    def create_lease(self, lease: Json) -> Json:
+        """The Lease as it is then; raises ``ConflictError`` where one is there."""
+        path = _path("Lease", lease["metadata"]["namespace"])
+        return self._request("post", path, body=lease, timeout=LEASE_TIMEOUT)
+
+    def replace_lease(self, lease: Json) -> Json:
+        """The Lease as it is then; raises ``ConflictError`` unless it was as its resource version says."""
+        metadata = lease["metadata"]
+        path = _path("Lease", metadata["namespace"], metadata["name"])
+        return self._request("put", path, body=lease, timeout=LEASE_TIMEOUT)
+
     def _apply(self, path: str, item: Json) -> None:
         self._request(
             "patch",
@@ -145,16 +163,18 @@ class Kube:
             force_conflicts=True,
         )
 
-    def _get(self, path: str) -> Json | None:
+    def _get(self, path: str, **arguments: Any) -> Json | None:
         try:
-            return self._request("get", path)
+            return self._request("get", path, **arguments)
         except _NotFoundError:
             return None
 
-    def _request(self, method: str, path: str, **arguments: Any) -> Json:
+    def _request(
+        self, method: str, path: str, *, timeout: tuple[float, float] = TIMEOUT, **arguments: Any
+    ) -> Json:
         try:
             response = self._dynamic.request(
-                method, path, serialize=False, _request_timeout=TIMEOUT, **_fresh(arguments)
+                method, path, serialize=False, _request_timeout=timeout, **_fresh(arguments)
             )
             answer: Json = json.loads(response.data)
         except ApiException as error:
