@@ -163,7 +163,7 @@ PAINS = (
                 "if elastic.template != body:",
             ),
             Proof(
-                "tests/integration/test_reconcile.py::test_a_second_reconcile_finds_nothing_to_do",
+                UNIT + "test_plan.py::test_a_settled_cluster_has_nothing_to_do",
                 OPERATOR + "plan/__init__.py",
                 "elif path := drift(item, live):",
                 "elif path := drift(live, item):",
