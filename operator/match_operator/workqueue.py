@@ -85,7 +85,8 @@ class WorkQueue:
         free = self.workers - len(self._running)
         due = sorted((t, k) for k, t in self._due.items() if t <= now and k not in self._running)
         keys = [key for _, key in due[:free]]
-        for key in keys:
+        for since, key in due[:free]:
+            metrics.WAITED.observe(now - since)
             del self._due[key]
             self._running[key] = now
         return keys

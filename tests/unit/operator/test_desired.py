@@ -116,6 +116,23 @@ def test_budgets_let_a_drain_take_one_pod_and_any_broken_one():
         assert budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
 
 
+def test_all_nodes_start_together_and_find_one_another_before_any_is_ready():
+    """Else a cluster that lost all its nodes would wait for a quorum that waits for it."""
+    objects = world.objects(world.cluster())
+    (node_set,) = of_kind(objects, "StatefulSet")
+    assert node_set["spec"]["podManagementPolicy"] == "Parallel"
+    by_name = {i["metadata"]["name"]: i["spec"] for i in of_kind(objects, "Service")}
+    assert by_name[node_set["spec"]["serviceName"]]["publishNotReadyAddresses"]
+    (container,) = node_set["spec"]["template"]["spec"]["containers"]
+    assert set(container["readinessProbe"]) == {"tcpSocket", "periodSeconds", "failureThreshold"}
+
+
+def test_nothing_that_is_made_can_hang_a_deletion():
+    for item in world.objects(world.cluster({"api": {"autoscaling": {"max": 5}}})):
+        assert "finalizers" not in item["metadata"]
+        assert "blockOwnerDeletion" not in item["metadata"]["ownerReferences"][0]
+
+
 def pod_templates(cluster):
     return {
         i["metadata"]["name"]: i["spec"]["template"]
