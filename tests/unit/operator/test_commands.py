@@ -219,7 +219,7 @@ def completed(words, tmp_path, capsys):
 
 
 def test_bash_completes_commands_and_options(tmp_path, capsys):
-    assert completed(["matchctl", "re"], tmp_path, capsys) == {"render", "restart", "resume"}
+    assert completed(["matchctl", "re"], tmp_path, capsys) == {"render", "restart", "restore", "resume"}
     assert "--component" in completed(["matchctl", "logs", "--"], tmp_path, capsys)
 
 
