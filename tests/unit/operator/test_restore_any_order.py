@@ -194,4 +194,4 @@ class Restoring(RuleBasedStateMachine):
 
 
 TestRestoring = Restoring.TestCase
-TestRestoring.settings = settings(max_examples=100, stateful_step_count=25, deadline=None)
+TestRestoring.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
