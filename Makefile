@@ -36,7 +36,8 @@ e2e: venv ## the user stories, on real pods
 reliability: venv ## changes, kills and crashes without number under a writer: half an hour
 	@$(PY) tests/mutations.py --cluster
 	@RELIABILITY=2000 CHAOS_MINUTES=$${CHAOS_MINUTES:-25} $(PYTEST) -s tests/unit/operator/test_any_order.py \
-	  tests/integration/test_operator.py tests/integration/test_real_nodes.py && RELIABILITY=1 $(PYTEST) -s tests/e2e -k story $(ARGS)
+	  tests/integration/test_alerts.py tests/integration/test_operator.py tests/integration/test_real_nodes.py \
+	  && RELIABILITY=1 $(PYTEST) -s tests/e2e -k story $(ARGS)
 bench: venv ## measurements against peers, minutes each
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/bench.txt
 	@$(PY) tests/run.py bench
