@@ -148,6 +148,7 @@ class _Json(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        entry |= {key: value for key in ("cluster", "reason") if (value := getattr(record, key, None))}
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         return json.dumps(entry)

@@ -131,7 +131,8 @@ class Reconciler:
         """Take the steps; the plan as it then stands, with what was refused or must wait."""
         taken: list[steps.Step] = []
         for step in todo.steps:
-            LOG.info("%s: %s", "/".join(_key(body)), step)
+            name = "/".join(_key(body))
+            LOG.info("%s: %s", name, step, extra={"cluster": name, "reason": step.reason})
             try:
                 self._take(body, step)
             except ElasticsearchError as error:

@@ -286,3 +286,12 @@ def test_rules_and_dashboard_are_those_of_the_files(render: Render) -> None:
     (text,) = dashboard["data"].values()
     assert text == (CHART / "files/dashboard.json").read_text("utf-8")
     assert dashboard["metadata"]["labels"]["grafana_dashboard"] == "1"
+
+
+def test_the_production_example_is_taken(helm: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    values = str(ROOT / "examples/helm/values-production.yaml")
+    target = ("--namespace", "match-system", "--kube-version", KUBERNETES)
+    done = helm("template", "match-operator", str(CHART), *target, "-f", values)
+    assert done.returncode == 0, done.stderr
+    kinds = {item["kind"] for item in yaml.safe_load_all(done.stdout) if item}
+    assert {"ServiceMonitor", "PrometheusRule", "ConfigMap", "PodDisruptionBudget"} <= kinds

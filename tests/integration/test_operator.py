@@ -56,6 +56,16 @@ def test_no_matchcluster_gets_a_finalizer(bench: Bench, operators: Operators):
     ]
 
 
+def test_the_log_can_be_read_by_machines(bench: Bench, operators: Operators):
+    bench.apply()
+    operator = operators.start("one", MATCH_LOG_FORMAT="json")
+    operators.wait_seen("photos")
+    lines = [json.loads(line) for line in operator.log.read_text("utf-8").splitlines()]
+    steps = [line for line in lines if line.get("cluster") == f"{bench.namespace}/photos"]
+    assert {"Resolving", "Applying"} <= {line.get("reason") for line in steps}
+    assert all(set(line) >= {"time", "level", "logger", "message"} for line in lines)
+
+
 # --- who acts -------------------------------------------------------------------------------------------
 
 
