@@ -34,8 +34,10 @@ browser: venv ## the web page, in a real Chromium
 e2e: venv ## the user stories, on real pods
 	@$(PYTEST) tests/e2e $(ARGS)
 reliability: venv ## changes, kills and crashes without number under traffic: two hours; writes docs/reliability.md
+	@$(PY) tests/mutations.py --cluster
 	@export CHAOS_MINUTES=$${CHAOS_MINUTES:-30}; \
-	  RELIABILITY=2000 $(PYTEST) -s tests/unit/operator/test_any_order.py tests/integration/test_real_nodes.py && \
+	  RELIABILITY=2000 $(PYTEST) -s tests/unit/operator/test_any_order.py tests/integration/test_alerts.py tests/integration/test_operator.py \
+	    tests/integration/test_real_nodes.py && \
 	  RELIABILITY=1 $(PYTEST) -s tests/e2e -k story $(ARGS)
 bench: venv ## measurements against peers, minutes each
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/bench.txt

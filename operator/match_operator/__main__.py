@@ -4,8 +4,11 @@ import asyncio
 import json
 import logging
 import os
+import signal
+import socket
 import sys
 import time
+import uuid
 from typing import Any
 
 import kopf
@@ -13,10 +16,11 @@ from kubernetes import client
 from kubernetes import config as kubernetes_config
 from kubernetes.config.config_exception import ConfigException
 
-from match_operator import handlers, health
+from match_operator import handlers, health, metrics
 from match_operator.clients.kube import Kube
 from match_operator.config import Config
 from match_operator.errors import OperatorError
+from match_operator.leadership import Leadership
 from match_operator.reconcile import Reconciler
 from match_operator.workqueue import WorkQueue
 
@@ -31,7 +35,14 @@ def main() -> None:
     except (ValueError, ConfigException) as error:
         sys.exit(f"match-operator: {error}")
     _log(settings.log_format)
-    asyncio.run(_run(settings, api_client))
+    kube = Kube(api_client)
+    leadership = _candidate(settings, kube)
+    try:
+        asyncio.run(_run(settings, kube, leadership))
+    finally:
+        # Only here: before, a look that had begun might still be writing.
+        if leadership:
+            leadership.release()
 
 
 def _check(kube: Kube, namespaces: tuple[str, ...]) -> None:
@@ -48,13 +59,14 @@ def _check(kube: Kube, namespaces: tuple[str, ...]) -> None:
         LOG.warning("%s", sentence)
 
 
-async def _run(settings: Config, api_client: Any) -> None:
-    kube = Kube(api_client)
+async def _run(settings: Config, kube: Kube, leadership: Leadership | None) -> None:
     _check(kube, settings.watch_namespaces or ("",))
-    reconcile = Reconciler(settings, kube)
+    fence = leadership.check if leadership else lambda: None
+    reconcile = Reconciler(settings, kube, may_write=fence)
     queue = WorkQueue(reconcile, settings.workers, reconcile.calm.hear)
     loop = asyncio.get_running_loop()
     started: list[bool] = []
+    leading: asyncio.Future[bool] = loop.create_future()
     beat = [time.monotonic()]
 
     async def heartbeat() -> None:
@@ -63,10 +75,12 @@ async def _run(settings: Config, api_client: Any) -> None:
             await asyncio.sleep(1)
 
     def problem() -> str:
-        if not started:
-            return "not connected to the API server yet"
         if (silence := time.monotonic() - beat[0]) > 30:
             return f"the event loop has not moved for {silence:.0f} seconds"
+        if leadership and (sentence := leadership.problem()):
+            return sentence
+        if leading.done() and not started:
+            return "not connected to the API server yet"
         return queue.stalled(loop.time())
 
     try:
@@ -75,16 +89,46 @@ async def _run(settings: Config, api_client: Any) -> None:
         sys.exit(
             f"match-operator: ports {settings.health_port} and {settings.metrics_port} are needed: {error}"
         )
-    registry = kopf.OperatorRegistry()
-    handlers.register(registry, queue, kube, settings, lambda: started.append(True))
     pulse = asyncio.create_task(heartbeat())
-    await kopf.operator(
-        registry=registry,
-        standalone=True,
-        clusterwide=not settings.watch_namespaces,
-        namespaces=settings.watch_namespaces,
-    )
+    if await _leads(leadership, leading):
+        registry = kopf.OperatorRegistry()
+        handlers.register(registry, queue, kube, settings, lambda: started.append(True))
+        await kopf.operator(
+            registry=registry,
+            standalone=True,
+            clusterwide=not settings.watch_namespaces,
+            namespaces=settings.watch_namespaces,
+        )
     pulse.cancel()
+
+
+async def _leads(leadership: Leadership | None, leading: "asyncio.Future[bool]") -> bool:
+    """Wait until it is this process's turn to act; False where it is told to end before."""
+    if leadership is None:
+        metrics.LEADING.set(1)
+        leading.set_result(True)
+        return True
+    loop = asyncio.get_running_loop()
+
+    def settle(answer: bool) -> None:
+        if not leading.done():
+            leading.set_result(answer)
+
+    def lead() -> None:
+        loop.call_soon_threadsafe(settle, True)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, settle, False)
+    LOG.info("standing by until the Lease %s is free", leadership.name)
+    leadership.start(lead)
+    return await leading
+
+
+def _candidate(settings: Config, kube: Kube) -> Leadership | None:
+    if settings.lease is None:
+        return None
+    identity = settings.identity or f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
+    return Leadership(kube, *settings.lease, identity)
 
 
 def _kubernetes() -> Any:
@@ -104,6 +148,7 @@ class _Json(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        entry |= {key: value for key in ("cluster", "reason") if (value := getattr(record, key, None))}
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         return json.dumps(entry)

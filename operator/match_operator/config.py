@@ -26,6 +26,10 @@ class Config:
     workers: int = 8
     """Objects reconciled at once."""
     log_format: str = "text"
+    lease: tuple[str, str] | None = None
+    """Namespace and name of the Lease whose holder acts; None: this operator is the only one."""
+    identity: str = ""
+    """How it signs there; empty: a name that no other process has."""
     health_port: int = 8080
     metrics_port: int = 8081
 
@@ -43,6 +47,8 @@ class Config:
             resync_seconds=_positive(env, "MATCH_RESYNC_SECONDS", cls.resync_seconds),
             workers=int(_positive(env, "MATCH_WORKERS", cls.workers)),
             log_format=_choice(env, "MATCH_LOG_FORMAT", ("text", "json")),
+            lease=_lease(env.get("MATCH_LEASE", "")),
+            identity=env.get("MATCH_IDENTITY", ""),
             health_port=int(_positive(env, "MATCH_HEALTH_PORT", cls.health_port)),
             metrics_port=int(_positive(env, "MATCH_METRICS_PORT", cls.metrics_port)),
         )
@@ -57,6 +63,13 @@ def _positive(env: Mapping[str, str], name: str, default: float) -> float:
     if not 0 < value < float("inf"):
         raise ValueError(f"{name} must be a number greater than 0, not {text!r}")
     return value
+
+
+def _lease(text: str) -> tuple[str, str] | None:
+    namespace, _, name = text.partition("/")
+    if text and not (namespace and name and "/" not in name):
+        raise ValueError(f"MATCH_LEASE must be a namespace and a name with / between them, not {text!r}")
+    return (namespace, name) if text else None
 
 
 def _choice(env: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:

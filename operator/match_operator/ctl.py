@@ -140,6 +140,7 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("name", nargs="?", help="default: all")
     status.add_argument("-n", "--namespace", help="default: all namespaces")
     commands.add_parsers(subparsers)
+    parser.set_defaults(parser=parser)  # completion describes all of it
     plan = subparsers.add_parser("size", help="calculate how large a MatchCluster must be; asks no cluster")
     plan.add_argument("--images", type=size.images, required=True, metavar="N", help="250k, 50M, 1.5G")
     plan.add_argument("--replicas", type=int, choices=range(11), default=1, metavar="N", help="default: 1")

@@ -16,6 +16,10 @@ class ConflictError(OperatorError):
     """Someone changed the object meanwhile; the next reconcile sees the new state."""
 
 
+class NotLeadingError(OperatorError):
+    """Another operator may be acting; this one must not write."""
+
+
 class KubernetesError(OperatorError):
     """The API server refused or did not answer."""
 

@@ -21,17 +21,17 @@ from match_operator.workqueue import WorkQueue
 LOG = logging.getLogger(__name__)
 
 CHILDREN: Final = (
-    ("v1", "configmaps"),
-    ("v1", "secrets"),
-    ("v1", "services"),
-    ("v1", "pods"),
-    ("v1", "persistentvolumeclaims"),
-    ("apps/v1", "statefulsets"),
-    ("apps/v1", "deployments"),
-    ("batch/v1", "jobs"),
-    ("policy/v1", "poddisruptionbudgets"),
-    ("networking.k8s.io/v1", "networkpolicies"),
-    ("autoscaling/v2", "horizontalpodautoscalers"),
+    ("", "v1", "configmaps"),
+    ("", "v1", "secrets"),
+    ("", "v1", "services"),
+    ("", "v1", "pods"),
+    ("", "v1", "persistentvolumeclaims"),
+    ("apps", "v1", "statefulsets"),
+    ("apps", "v1", "deployments"),
+    ("batch", "v1", "jobs"),
+    ("policy", "v1", "poddisruptionbudgets"),
+    ("networking.k8s.io", "v1", "networkpolicies"),
+    ("autoscaling", "v2", "horizontalpodautoscalers"),
 )
 TOKEN_LIFE: Final = datetime.timedelta(minutes=10)
 """A projected service account token is rewritten well before it ends; kopf reads it anew this often."""
@@ -47,6 +47,9 @@ def register(
         settings.scanning.disabled = True
         settings.posting.enabled = False
         settings.networking.request_timeout = 60
+        for child in CHILDREN:
+            # Selected by the server: else every ConfigMap and pod there is would be sent here.
+            settings.watching.label_selectors[child] = names.CLUSTER_LABEL
         memo.tasks = [
             asyncio.create_task(queue.run()),
             asyncio.create_task(_resync(queue, kube, config)),
@@ -76,12 +79,11 @@ def register(
     async def child_changed(*, namespace: str | None, labels: kopf.Labels, **_: Any) -> None:
         queue.hear((namespace or "", labels[names.CLUSTER_LABEL]))
 
-    for version, plural in CHILDREN:
+    for child in CHILDREN:
         kopf.on.event(
-            version,
-            plural,
+            *child,
             registry=registry,
-            id=f"child_changed/{plural}",
+            id=f"child_changed/{child[-1]}",
             labels={names.CLUSTER_LABEL: kopf.PRESENT},
         )(child_changed)
 

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from match_operator import access, api, credentials, desired, names, observed, plan, status
+from match_operator import access, api, credentials, desired, metrics, names, observed, plan, status
 from match_operator.calm import RARELY, Calm
 from match_operator.clients import external
 from match_operator.clients.elastic import ElasticClient
+from match_operator.clients.events import Recorder
 from match_operator.clients.kube import Kube
 from match_operator.clients.pool import Clients
 from match_operator.config import Config
@@ -46,13 +47,17 @@ class Reconciler:
     kube: Kube
     connect: Callable[[access.Access], ElasticClient] = external.connect
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+    may_write: Callable[[], None] = field(default=lambda: None)
+    """Asked before each write; raises ``NotLeadingError`` where another operator may be acting."""
     token: Callable[[], str] = field(default=lambda: secrets.token_urlsafe(32))
     _clients: Clients = field(init=False)
     _counted: dict[Key, float] = field(default_factory=dict)
+    _events: Recorder = field(init=False)
     calm: Calm = field(default_factory=Calm)
 
     def __post_init__(self) -> None:
         self._clients = Clients(self.connect)
+        self._events = Recorder(self.kube)
 
     def __call__(self, key: Key) -> float | None:
         """Bring one MatchCluster nearer to its spec.
@@ -126,7 +131,8 @@ class Reconciler:
         """Take the steps; the plan as it then stands, with what was refused or must wait."""
         taken: list[steps.Step] = []
         for step in todo.steps:
-            LOG.info("%s/%s: %s", body["metadata"]["namespace"], body["metadata"]["name"], step)
+            name = "/".join(_key(body))
+            LOG.info("%s: %s", name, step, extra={"cluster": name, "reason": step.reason})
             try:
                 self._take(body, step)
             except ElasticsearchError as error:
@@ -140,10 +146,11 @@ class Reconciler:
                 todo = replace(todo, problems=(*todo.problems, refused))
             else:
                 taken.append(step)
+                metrics.decided(_key(body), step.reason)
         trouble = self._apply_aside(body, todo.aside)
         for reason in dict.fromkeys(step.reason for step in taken):
             said = "; ".join(str(step) for step in taken if step.reason == reason)
-            self.kube.event(body, reason, said)
+            self._events.say(body, reason, said)
         return replace(todo, steps=tuple(taken), trouble=trouble)
 
     def _apply_aside(self, body: Json, aside: tuple[steps.Step, ...]) -> str:
@@ -154,10 +161,11 @@ class Reconciler:
                 self._tell(_key(body), step)
             except ElasticsearchError as error:
                 return f"{step}: {error}"
-            self.kube.event(body, step.reason, str(step))
+            self._events.say(body, step.reason, str(step))
         return ""
 
     def _take(self, body: Json, step: steps.Step) -> None:
+        self.may_write()
         match step:
             case steps.KeepResolved(annotation):
                 self.kube.annotate(body, {names.RESOLVED_ANNOTATION: annotation})
@@ -187,13 +195,14 @@ class Reconciler:
             except ElasticsearchError as error:
                 message = f"Elasticsearch ({step}): {error}"
                 break
-            self.kube.event(item, step.reason, str(step))
+            self._events.say(item, step.reason, str(step))
         new = status.of_request(replace(answer, message=message), self.now())
         if new != item.get("status"):
+            self.may_write()
             self.kube.write_status(item, new)
             if answer.phase != requests.phase(item):
                 failed = answer.phase in ("Failed", "Refused")
-                self.kube.event(item, answer.phase, message, warning=failed)
+                self._events.say(item, answer.phase, message, warning=failed)
         return answer.phase in ("Running", "Restoring")
 
     def _rest(self, cluster: api.MatchCluster) -> float:
@@ -207,19 +216,29 @@ class Reconciler:
 
     def _report(self, key: Key, body: Json, new: Json) -> None:
         old = body.get("status") or {}
+        metrics.observe(key, new)
         due = time.monotonic() - self._counted.get(key, float("-inf")) >= COUNT_SECONDS
         if not status.differs(new, old, count_is_due=due):
             return
+        self.may_write()
         self.kube.write_status(body, new)
         self._counted[key] = time.monotonic()
+        self._announce(body, old, new)
+
+    def _announce(self, body: Json, old: Json, new: Json) -> None:
+        """An Event when the phase is another, or what stands in the way; not when only its numbers are."""
+        ready, stalled = (_condition(new, kind) for kind in ("Ready", "Stalled"))
+        refused = stalled["status"] == "True"
         if new["phase"] != old.get("phase"):
-            ready = next(c for c in new["conditions"] if c["type"] == "Ready")
-            stalled = next(c for c in new["conditions"] if c["type"] == "Stalled")
-            warning = new["phase"] in ("Degraded", "Stalled", "Invalid")
-            message = stalled["message"] if stalled["status"] == "True" else ready["message"]
-            self.kube.event(body, new["phase"], message, warning=warning)
+            reason, warning = new["phase"], new["phase"] in ("Degraded", "Stalled", "Invalid")
+        elif refused and stalled["reason"] != _condition(old, "Stalled").get("reason"):
+            reason, warning = stalled["reason"], True
+        else:
+            return
+        self._events.say(body, reason, (stalled if refused else ready)["message"], warning=warning)
 
     def _tell(self, key: Key, step: steps.Step) -> None:
+        self.may_write()
         elastic = self._clients.of(key)
         assert elastic is not None  # noqa: S101 - a step is planned for what a client saw in this look
         tell(elastic, step)
@@ -235,16 +254,22 @@ def _key(body: Json) -> Key:
 
 
 def _look(client: ElasticClient, cluster: api.MatchCluster, seen: observed.Observed) -> observed.Elastic:
+    restores = [i for i in seen.requests if i["kind"] == names.RESTORE_KIND]
+    wanted = {i["spec"]["snapshot"] for i in restores if requests.phase(i) not in requests.FINAL}
+    if cluster.snapshots and wanted:
+        client.refresh(cluster.index.name)  # an index whose images are not yet visible is not empty
     elastic = client.observe(cluster.index.name)
     if cluster.snapshots is None:
         return elastic
-    restores = [i for i in seen.requests if i["kind"] == names.RESTORE_KIND]
-    wanted = [i["spec"]["snapshot"] for i in restores if requests.phase(i) not in requests.FINAL]
     return replace(
         elastic,
-        repository=client.repository(snapshots.repository(cluster), cluster.index.name, sorted(set(wanted))),
+        repository=client.repository(snapshots.repository(cluster), cluster.index.name, sorted(wanted)),
         restored={name: client.is_whole(name) for name in seen.restoring if name in elastic.spare},
     )
+
+
+def _condition(status: Json, kind: str) -> Json:
+    return next((c for c in status.get("conditions", []) if c["type"] == kind), {})
 
 
 def tell(elastic: ElasticClient, step: steps.Step) -> None:

@@ -22,7 +22,7 @@ DISK_BYTES: Final = 600
 """Of an image in a primary shard."""
 MIRROR_BYTES: Final = 192
 """Of an image in the mirror, once in each API pod."""
-SCAN_MS: Final = 54.0
+SCAN_MS: Final = 27.0
 """CPU time of a search per million images in 16 orientations."""
 REQUEST_MS: Final = 10.0
 """Of a search beside the scan: Elasticsearch's answer and Python."""

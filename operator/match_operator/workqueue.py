@@ -85,25 +85,28 @@ class WorkQueue:
         free = self.workers - len(self._running)
         due = sorted((t, k) for k, t in self._due.items() if t <= now and k not in self._running)
         keys = [key for _, key in due[:free]]
-        for key in keys:
+        for since, key in due[:free]:
+            metrics.WAITED.observe(now - since)
             del self._due[key]
             self._running[key] = now
         return keys
 
     async def _one(self, key: Key) -> None:
+        name = "/".join(key)
+        about = {"cluster": name}
         try:
             with metrics.reconcile(key):
                 delay = await asyncio.to_thread(self.work, key)
             self._failures.pop(key, None)
         except ConflictError as error:
-            LOG.info("%s: %s; looking again", "/".join(key), error)
+            LOG.info("%s: %s; looking again", name, error, extra=about)
             delay = FIRST_BACKOFF
         except OperatorError as error:
             delay = self._back_off(key)
-            LOG.warning("%s: %s; looking again in %.0f s", "/".join(key), error, delay)
+            LOG.warning("%s: %s; looking again in %.0f s", name, error, delay, extra=about)
         except Exception:
             delay = self._back_off(key)
-            LOG.exception("%s: looking again in %.0f s", "/".join(key), delay)
+            LOG.exception("%s: looking again in %.0f s", name, delay, extra=about)
         finally:
             self._running.pop(key, None)
         self._rest(key)

@@ -14,6 +14,7 @@ from labcluster import tools
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts/match-operator"
 KUBERNETES = "1.34.4"
+LEASE = "match-operator-lease"
 Render = Callable[..., list[dict[str, Any]]]
 
 
@@ -60,7 +61,8 @@ def pod_of(objects: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def env_of(objects: list[dict[str, Any]]) -> dict[str, str]:
-    return {item["name"]: item["value"] for item in pod_of(objects)["spec"]["containers"][0]["env"]}
+    env = pod_of(objects)["spec"]["containers"][0]["env"]
+    return {item["name"]: item["value"] for item in env if "value" in item}
 
 
 def rules_of(objects: list[dict[str, Any]]) -> list[dict[str, list[str]]]:
@@ -102,7 +104,7 @@ def test_the_operator_has_no_wildcard_and_no_right_that_gives_itself_more(
     rules = rules_of(render(watchNamespaces=namespaces))
     assert rules
     for rule in rules:
-        assert set(rule) == {"apiGroups", "resources", "verbs"}
+        assert set(rule) - {"resourceNames"} == {"apiGroups", "resources", "verbs"}
         assert "*" not in {*rule["apiGroups"], *rule["resources"], *rule["verbs"]}
         assert not {"escalate", "bind", "impersonate", "deletecollection"} & set(rule["verbs"])
         assert not {"pods/exec", "nodes", "roles", "clusterroles"} & set(rule["resources"])
@@ -113,7 +115,7 @@ def test_without_namespaces_the_operator_cares_for_all(render: Render) -> None:
     assert [o["metadata"]["name"] for o in of_kind(objects, "ClusterRole", "ClusterRoleBinding")] == [
         "match-system:match-operator"
     ] * 2
-    assert of_kind(objects, "Role", "RoleBinding") == []
+    assert {o["metadata"]["name"] for o in of_kind(objects, "Role", "RoleBinding")} == {LEASE}
     assert env_of(objects)["MATCH_WATCH_NAMESPACES"] == ""
 
 
@@ -121,7 +123,8 @@ def test_named_namespaces_get_roles_and_nothing_is_cluster_wide(render: Render) 
     objects = render(watchNamespaces=["photos", "press"])
     assert of_kind(objects, "ClusterRole", "ClusterRoleBinding") == []
     for kind in ("Role", "RoleBinding"):
-        assert [o["metadata"]["namespace"] for o in of_kind(objects, kind)] == ["photos", "press"]
+        found = [o["metadata"] for o in of_kind(objects, kind)]
+        assert [o["namespace"] for o in found if o["name"] != LEASE] == ["photos", "press"]
     for binding in of_kind(objects, "RoleBinding"):
         (account,) = of_kind(objects, "ServiceAccount")
         assert binding["subjects"] == [
@@ -178,11 +181,37 @@ def test_the_operators_pod_meets_the_restricted_standard(render: Render) -> None
     assert set(container["resources"]) == {"requests", "limits"}
 
 
-def test_there_is_one_operator_and_its_probes_ask_for_health(render: Render) -> None:
-    objects = render()
+def test_one_operator_follows_another_without_a_gap_and_holds_a_lease_it_may_have(render: Render) -> None:
+    objects = render(replicas=2)
     (deployment,) = of_kind(objects, "Deployment")
-    assert deployment["spec"]["replicas"] == 1
-    assert deployment["spec"]["strategy"] == {"type": "Recreate"}
+    assert deployment["spec"]["replicas"] == 2
+    assert deployment["spec"]["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
+    namespace, _, name = env_of(objects)["MATCH_LEASE"].partition("/")
+    (role,) = [r for r in of_kind(objects, "Role") if r["metadata"]["name"] == LEASE]
+    assert role["metadata"]["namespace"] == namespace == "match-system"
+    assert [r.get("resourceNames") for r in role["rules"]] == [None, [name]]
+    env = pod_of(objects)["spec"]["containers"][0]["env"]
+    (identity,) = [item["valueFrom"] for item in env if item["name"] == "MATCH_IDENTITY"]
+    assert identity == {"fieldRef": {"fieldPath": "metadata.name"}}
+
+
+def test_several_operators_keep_apart_and_a_drain_takes_one_at_a_time(render: Render) -> None:
+    assert of_kind(render(), "PodDisruptionBudget") == []
+    assert "affinity" not in pod_of(render())["spec"]
+    objects = render(replicas=2)
+    labels = pod_of(objects)["metadata"]["labels"]
+    (budget,) = of_kind(objects, "PodDisruptionBudget")
+    assert budget["spec"]["maxUnavailable"] == 1
+    assert budget["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    preferred = pod_of(objects)["spec"]["affinity"]["podAntiAffinity"]
+    (term,) = preferred["preferredDuringSchedulingIgnoredDuringExecution"]
+    assert term["podAffinityTerm"]["labelSelector"]["matchLabels"].items() <= labels.items()
+    mine = {"nodeAffinity": {}}
+    assert pod_of(render(replicas=2, affinity=mine))["spec"]["affinity"] == mine
+
+
+def test_the_operators_probes_ask_for_health(render: Render) -> None:
+    objects = render()
     container = pod_of(objects)["spec"]["containers"][0]
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     assert ports == {"health": 8080, "metrics": 8081}
@@ -202,7 +231,7 @@ def test_metrics_get_a_service_on_request(render: Render) -> None:
 @pytest.mark.parametrize(
     "values",
     [
-        {"replicas": 2},
+        {"replicas": -1},
         {"image.name": "x"},
         {"watchNamespaces": "photos"},
         {"log.format": "xml"},
@@ -232,3 +261,37 @@ def test_every_value_is_described_and_every_default_is_known_to_the_schema() -> 
     values = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))
     assert list(undescribed(schema)) == []
     assert set(values) == set(schema["properties"]) - {"global"}
+
+
+def test_monitoring_is_off_until_it_is_asked_for(render: Render) -> None:
+    kinds = ("ServiceMonitor", "PrometheusRule", "ConfigMap", "Service")
+    assert of_kind(render(), *kinds) == []
+
+
+def test_a_service_monitor_brings_its_service_and_keeps_the_labels_of_series(render: Render) -> None:
+    values = {"enabled": True, "interval": "10s", "labels": {"release": "prometheus"}}
+    objects = render(**{"metrics.serviceMonitor": values})
+    (service,), (monitor,) = of_kind(objects, "Service"), of_kind(objects, "ServiceMonitor")
+    selected = monitor["spec"]["selector"]["matchLabels"]
+    assert selected.items() <= service["metadata"]["labels"].items()
+    assert monitor["metadata"]["labels"]["release"] == "prometheus"
+    (endpoint,) = monitor["spec"]["endpoints"]
+    assert endpoint == {"port": service["spec"]["ports"][0]["name"], "interval": "10s", "honorLabels": True}
+
+
+def test_rules_and_dashboard_are_those_of_the_files(render: Render) -> None:
+    objects = render(**{"metrics.rules.enabled": True, "metrics.dashboard.enabled": True})
+    (rule,), (dashboard,) = of_kind(objects, "PrometheusRule"), of_kind(objects, "ConfigMap")
+    assert rule["spec"] == yaml.safe_load((CHART / "files/alerts.yaml").read_text("utf-8"))
+    (text,) = dashboard["data"].values()
+    assert text == (CHART / "files/dashboard.json").read_text("utf-8")
+    assert dashboard["metadata"]["labels"]["grafana_dashboard"] == "1"
+
+
+def test_the_production_example_is_taken(helm: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    values = str(ROOT / "examples/helm/values-production.yaml")
+    target = ("--namespace", "match-system", "--kube-version", KUBERNETES)
+    done = helm("template", "match-operator", str(CHART), *target, "-f", values)
+    assert done.returncode == 0, done.stderr
+    kinds = {item["kind"] for item in yaml.safe_load_all(done.stdout) if item}
+    assert {"ServiceMonitor", "PrometheusRule", "ConfigMap", "PodDisruptionBudget"} <= kinds

@@ -4,8 +4,13 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import jsonschema
 import pytest
+import yaml
+
+import world
 
 ROOT = Path(__file__).resolve().parents[2]
 SKIPPED = {".venv", ".git", "node_modules"}
@@ -78,3 +83,24 @@ def test_every_environment_variable_is_documented() -> None:
     pages = "\n".join(page.read_text("utf-8") for page in (ROOT / "docs").rglob("*.md"))
     documented = set(re.findall(r"`([A-Z][A-Z0-9_]+)(?:=[^`]*)?`", pages))
     assert sorted(set(variables()) - documented) == []
+
+
+def specs() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Specs of MatchClusters in the documents."""
+    for document in DOCUMENTS:
+        for block in re.findall(
+            r"^```yaml\n(.*?)^```", document.read_text("utf-8"), re.MULTILINE | re.DOTALL
+        ):
+            found = yaml.safe_load(block)
+            is_ours = isinstance(found, dict) and found.get("kind", "MatchCluster") == "MatchCluster"
+            if is_ours and isinstance(found.get("spec"), dict):
+                yield name_of(document), found["spec"]
+
+
+def test_every_spec_in_a_document_can_be_built() -> None:
+    found = list(specs())
+    assert found
+    for document, spec in found:
+        closed = world.SCHEMA["properties"]["spec"] | {"additionalProperties": False}
+        jsonschema.validate(spec, closed)
+        assert world.objects(world.cluster(spec)), document

@@ -49,6 +49,12 @@ def test_no_source_file_is_longer_than_400_lines() -> None:
     assert {path: lines for path, lines in lengths.items() if lines > 400} == {}
 
 
+def test_the_arguments_of_a_job_go_to_the_program_of_the_image() -> None:
+    """The Job that moves a collection names arguments only; the image knows the program's path."""
+    text = (ROOT / "Dockerfile.service").read_text("utf-8")
+    assert '\nENTRYPOINT ["/opt/match/bin/match-service"]\n' in text
+
+
 def test_every_module_says_why_it_exists() -> None:
     silent = [
         str(p.relative_to(ROOT))

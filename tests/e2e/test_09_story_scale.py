@@ -12,7 +12,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def test_three_nodes_become_one_and_three_again_though_the_operator_dies(photos: Namespace):
+def test_three_nodes_become_one_though_the_operator_dies(photos: Namespace):
     photos.wait_ready("photos")
     with measured(photos, "photos", "3 nodes become 1, the operator killed") as seen:
         photos.change_nodes("photos", count=1)
@@ -23,6 +23,12 @@ def test_three_nodes_become_one_and_three_again_though_the_operator_dies(photos:
         photos.wait_ready("photos")
         assert list(photos.pods("photos", "elasticsearch")) == ["photos-es-default-0"]
         assert seen.told() == NOTHING
+
+
+def test_one_node_becomes_three(photos: Namespace):
+    if photos.node_sets("photos")[0]["count"] != 1:
+        photos.change_nodes("photos", count=1)
+    photos.wait_ready("photos")
     with measured(photos, "photos", "1 node becomes 3") as seen:
         photos.change_nodes("photos", count=3)
         photos.wait_ready("photos")

@@ -12,9 +12,20 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def test_a_collection_moves_to_more_shards_and_back_though_the_operator_dies(photos: Namespace):
+def backing(photos: Namespace) -> str:
+    """The index behind the alias."""
+    name: str = photos.status("photos")["index"]["backing"]
+    return name
+
+
+def check_moved(photos: Namespace, before: str) -> None:
+    assert backing(photos) > before
+    assert photos.get("job", "", "-l", "match.dev/cluster=photos")["items"] == []
+
+
+def test_a_collection_moves_to_more_shards_though_the_operator_dies(photos: Namespace):
     photos.wait_ready("photos")
-    first = photos.status("photos")["index"]["backing"]
+    before = backing(photos)
     with measured(photos, "photos", "1 shard becomes 3, the operator killed"):
         photos.patch("photos", {"index": {"shards": 3}})
         wait(
@@ -24,10 +35,16 @@ def test_a_collection_moves_to_more_shards_and_back_though_the_operator_dies(pho
         )
         kill_operator(photos.lab)
         photos.wait_ready("photos")
-    second = photos.status("photos")["index"]["backing"]
-    assert second > first
+    check_moved(photos, before)
+
+
+def test_a_collection_moves_to_fewer_shards(photos: Namespace):
+    asked = photos.get("matchcluster", "photos")["spec"]["index"]["shards"]
+    if asked != 3:
+        photos.patch("photos", {"index": {"shards": 3}})
+    photos.wait_ready("photos")
+    before = backing(photos)
     with measured(photos, "photos", "3 shards become 1"):
         photos.patch("photos", {"index": {"shards": 1}})
         photos.wait_ready("photos")
-    assert photos.status("photos")["index"]["backing"] > second
-    assert photos.get("job", "", "-l", "match.dev/cluster=photos")["items"] == []
+    check_moved(photos, before)

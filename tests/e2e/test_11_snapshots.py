@@ -63,7 +63,11 @@ def test_an_image_that_was_deleted_comes_back_from_a_snapshot(safe: Namespace):
 
 
 def test_a_second_matchcluster_lives_in_the_firsts_elasticsearch(safe: Namespace):
-    external = {"urls": [f"http://safe-es-http.{safe.name}.svc:9200"]}
+    external = {
+        "urls": [f"https://safe-es-http.{safe.name}.svc:9200"],
+        "secretRef": {"name": "safe-es-elastic-user"},
+        "caSecretRef": {"name": "safe-es-certificates"},
+    }
     spec = {
         "index": {"name": "guests"},
         "elasticsearch": {"external": external},

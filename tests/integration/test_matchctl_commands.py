@@ -95,3 +95,23 @@ def test_status_shows_the_tree(bench: Bench, capsys: Any):
     bench.reconcile()
     assert run(bench, "status", "photos", "-n", bench.namespace) == 1
     assert "StatefulSet photos-es-default: 0/3 ready" in capsys.readouterr().out
+
+
+def test_a_pause_keeps_the_operator_from_changing_anything_until_it_ends(bench: Bench, capsys: Any):
+    bench.apply()
+    bench.reconcile()
+    assert run(bench, "pause", "photos", "-n", bench.namespace) == 0
+    bench.kubectl("delete", "service", "photos-api")
+    bench.reconcile()
+    assert bench.kubectl("get", "service", "photos-api", "--ignore-not-found") == ""
+    assert bench.status()["phase"] == "Paused"
+    assert run(bench, "resume", "photos", "-n", bench.namespace) == 0
+    bench.reconcile()
+    assert bench.get("service", "photos-api")
+    assert run(bench, "pause", "nothing", "-n", bench.namespace) == 1
+    assert '"nothing" not found' in capsys.readouterr().err
+
+
+def test_a_forward_to_pods_that_are_not_there_is_said(bench: Bench, capsys: Any):
+    assert run(bench, "port-forward", "photos", "-n", bench.namespace) == 1
+    assert "no api pod of photos is ready" in capsys.readouterr().err

@@ -160,3 +160,36 @@ def test_a_name_that_services_could_not_have_is_refused(bench: Bench, name: str)
 def test_a_misspelt_field_is_refused(bench: Bench):
     with pytest.raises(LabError, match="unknown field"):
         bench.apply({"elasticsearch": {"nodeSet": []}})
+
+
+def events(bench: Bench) -> dict[tuple[str, str], int]:
+    """How often each decision about the MatchCluster was told."""
+    items = json.loads(bench.kubectl("get", "events", "-o", "json"))["items"]
+    ours = [e for e in items if e["involvedObject"]["kind"] == "MatchCluster"]
+    told = {(e["reason"], e["message"]): e["count"] for e in ours}
+    assert len(told) == len(ours)
+    return told
+
+
+def test_decisions_are_told_as_events_and_looks_are_not(bench: Bench):
+    bench.apply()
+    for _ in range(3):
+        bench.reconcile()
+    before = events(bench)
+    assert {reason for reason, _ in before} >= {"Applying", "Creating"}
+    for _ in range(3):
+        bench.reconcile()
+    assert events(bench) == before
+    bench.kubectl("delete", "service", "photos-api")
+    bench.reconcile()
+    added = {key: count for key, count in events(bench).items() if key not in before}
+    assert added == {("Applying", "creating Service photos-api"): 1}
+
+
+def test_the_same_decision_is_one_event_that_counts(bench: Bench):
+    bench.apply()
+    bench.reconcile()
+    for _ in range(2):
+        bench.kubectl("delete", "service", "photos-api")
+        bench.reconcile()
+    assert events(bench)["Applying", "creating Service photos-api"] == 2

@@ -4,6 +4,7 @@ import base64
 import contextlib
 import io
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,7 +25,8 @@ ROOT = Path(__file__).parents[2]
 SYSTEM = "match-e2e-system"
 NAMESPACES = ("match-e2e", "match-e2e-gone")
 RELEASE = "match-e2e"
-READY_SECONDS = 300
+READY_SECONDS = 600 if "RELIABILITY" in os.environ else 300
+"""Patience; what takes minutes is measured where it belongs."""
 PHASES = ("Creating", "Ready", "Updating", "Degraded", "Stalled", "Invalid", "Paused")
 """Reasons of the events that tell a state and no deed."""
 
@@ -145,9 +147,9 @@ class Namespace:
         found: list[Json] = self.get("matchcluster", name)["spec"]["elasticsearch"]["nodeSets"]
         return found
 
-    def change_nodes(self, name: str, **fields: Any) -> None:
+    def change_nodes(self, cluster: str, **fields: Any) -> None:
         """Set fields of every node set of a MatchCluster and leave the rest of it."""
-        self.patch(name, {"elasticsearch": {"nodeSets": [n | fields for n in self.node_sets(name)]}})
+        self.patch(cluster, {"elasticsearch": {"nodeSets": [n | fields for n in self.node_sets(cluster)]}})
 
     def pods(self, name: str, component: str) -> dict[str, Json]:
         """The pods of a MatchCluster's component by name."""

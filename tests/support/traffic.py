@@ -5,6 +5,7 @@ do not retry: one request that fails is one failure. Health is looked at every s
 """
 
 import contextlib
+import itertools
 import os
 import secrets
 import threading
@@ -28,6 +29,8 @@ AT_ONCE: Final = 256
 """Requests that may be unanswered at one time."""
 NOTHING: Final[dict[str, Any]] = {"settings": {}, "exclusions": [], "shutdowns": []}
 """What ``told`` says of a settled cluster."""
+TOLD: Final = 12
+"""Seconds with failures that are printed."""
 SAMPLE: Final = 20
 """Acknowledged images that are searched for at the end, beside all that are listed."""
 
@@ -71,6 +74,14 @@ class Traffic:
         seconds = time.monotonic() - self._begun
         gap = max(self.gaps.values(), default=seconds)
         return Cost(seconds, self.sent, len(self.failures), gap, len(self.lost()), dict(self.health))
+
+    def summary(self) -> Iterator[str]:
+        """The first failures of the run by second and kind, each with the first one's words."""
+        seconds = [list(those) for _, those in itertools.groupby(self.failures, lambda failure: failure[:8])]
+        for found in seconds[:TOLD]:
+            yield f"{found[0][:8]} {len(found)} failed: {found[0][9:250]}"
+        if len(seconds) > TOLD:
+            yield f"and in {len(seconds) - TOLD} further seconds, up to {seconds[-1][0][:8]}"
 
     def told(self) -> dict[str, Any]:
         """What Elasticsearch was told for a change and not yet told to forget."""
@@ -176,13 +187,14 @@ def measured(namespace: Namespace, name: str, change: str, limit: Limit = PLANNE
     except BaseException as error:
         _record(change, None, f"NO: it did not end as asked ({str(error).partition('; instead')[0][:100]})")
         if seen:
-            print(f"\n{change}: did not end; {len(seen.failures)} failed, {seen.gaps}, {seen.failures[:5]}")
+            print(f"\n{change}: did not end; {len(seen.failures)} failed, {seen.gaps}")
+            print("\n".join(seen.summary()))
         raise
     cost = seen.cost()
     broken = cost.broken(limit)
     _record(change, cost, f"NO: {'; '.join(broken)}" if broken else reliability.KEPT)
     print(f"\n{reliability.row(change, cost, '; '.join(broken) or 'kept')}")
-    print("\n".join([*seen.failures[:5], *seen.failures[-5:]]) if seen.failures else "none failed")
+    print("\n".join(seen.summary()))
     assert broken == [], f"{change}: {'; '.join(broken)}"
 
 

@@ -10,6 +10,7 @@ from elasticsearch import ApiError, Elasticsearch, NotFoundError
 import match_index
 from match_operator.access import Access
 from match_operator.clients import snapshots as archive
+from match_operator.clients.reasons import innermost
 from match_operator.errors import ElasticsearchError
 from match_operator.observed import Disk, Elastic, Json, Node, Repository, Shard, Shutdown
 
@@ -159,6 +160,10 @@ class ElasticClient:
             {"add": {"index": target, "alias": alias, "is_write_index": True}},
         ]
         self._do(self._writer.indices.update_aliases, actions=actions)
+
+    def refresh(self, alias: str) -> None:
+        """Have counts of the backing indices include all that was written."""
+        self._do(self._writer.indices.refresh, index=f"{alias}-00*")
 
     def repository(self, name: str, alias: str, also: Iterable[str]) -> Repository:
         """A snapshot repository with the snapshots of ``alias`` and others by name."""
@@ -319,5 +324,6 @@ def _decisions(explained: Json) -> str:
 
 def _sentence(error: ApiError | TransportError) -> str:
     if isinstance(error, ApiError):
-        return f"it answers {error.meta.status} {error.message}"
+        reason = innermost(error)
+        return f"it answers {error.meta.status} {error.message}" + (f": {reason}" if reason else "")
     return f"it does not answer ({type(error).__name__})"

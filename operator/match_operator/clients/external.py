@@ -12,6 +12,7 @@ from elasticsearch import ApiError, TransportError, UnsupportedProductError
 import match_index
 from match_operator.access import Access
 from match_operator.clients.elastic import ElasticClient, node_of
+from match_operator.clients.reasons import innermost
 from match_operator.errors import ElasticsearchError
 from match_operator.observed import Elastic
 
@@ -68,10 +69,5 @@ def _sentence(error: ApiError | TransportError) -> str:
     if error.meta.status == 401:
         return "it refuses the credentials of external.secretRef (401)"
     if error.meta.status == 403:
-        return f"the user of external.secretRef lacks a right: {_reason(error)}"
-    return f"it answers {error.meta.status} {error.message}"
-
-
-def _reason(error: ApiError) -> str:
-    body: Any = error.body
-    return str(body["error"].get("reason", ""))[:300] if isinstance(body, dict) else error.message
+        return f"the user of external.secretRef lacks a right: {innermost(error) or error.message}"
+    return f"it answers {error.meta.status} {error.message}: {innermost(error)}"

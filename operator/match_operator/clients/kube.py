@@ -6,7 +6,6 @@ that the role does not name. The transport, its TLS and its renewal of tokens ar
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import urllib3
@@ -32,19 +31,23 @@ _PREFIXES: Final = {
     "HorizontalPodAutoscaler": ("/apis/autoscaling/v2", "horizontalpodautoscalers"),
     "Pod": ("/api/v1", "pods"),
     "Event": ("/api/v1", "events"),
+    "Lease": ("/apis/coordination.k8s.io/v1", "leases"),
     **{kind: (f"/apis/{names.API_VERSION}", plural) for kind, plural in names.REQUESTS.items()},
 }
-CHILD_KINDS: Final = tuple(kind for kind in _PREFIXES if kind not in (names.KIND, "Event", *names.REQUESTS))
+CHILD_KINDS: Final = tuple(
+    kind for kind in _PREFIXES if kind not in (names.KIND, "Event", "Lease", *names.REQUESTS)
+)
 TIMEOUT: Final = (5.0, 30.0)
 """Seconds to connect, and to answer."""
+LEASE_TIMEOUT: Final = (2.0, 3.0)
+"""The same for a Lease: what comes later is of no use."""
 
 
 class Kube:
     """Reads and writes of one operator; safe to share between threads."""
 
-    def __init__(self, client: ApiClient, component: str = names.MANAGER) -> None:
+    def __init__(self, client: ApiClient) -> None:
         self._dynamic: Any = DynamicClient(client, discoverer=lambda *_: None)  # type: ignore[no-untyped-call]
-        self._component = component
 
     def clusters(self, namespace: str) -> list[Json]:
         """The MatchClusters of a namespace; of all for an empty one."""
@@ -143,30 +146,33 @@ class Kube:
         except _NotFoundError:
             return
 
-    def event(self, cluster: Json, reason: str, message: str, *, warning: bool = False) -> None:
-        """Record a decision where `kubectl describe` shows it."""
-        metadata = cluster["metadata"]
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        body = {
-            "apiVersion": "v1",
-            "kind": "Event",
-            "metadata": {"generateName": f"{metadata['name']}-", "namespace": metadata["namespace"]},
-            "involvedObject": {
-                "apiVersion": names.API_VERSION,
-                "kind": cluster["kind"],
-                "name": metadata["name"],
-                "namespace": metadata["namespace"],
-                "uid": metadata["uid"],
-            },
-            "type": "Warning" if warning else "Normal",
-            "reason": reason,
-            "message": message[:1024],
-            "source": {"component": self._component},
-            "firstTimestamp": now,
-            "lastTimestamp": now,
-            "count": 1,
-        }
-        self._request("post", _path("Event", metadata["namespace"]), body=body)
+    def record(self, event: Json) -> None:
+        """Write an Event; one of the same name is counted and gets the new time instead."""
+        namespace, name = event["metadata"]["namespace"], event["metadata"]["name"]
+        try:
+            self._request("post", _path("Event", namespace), body=event)
+        except ConflictError:
+            path = _path("Event", namespace, name)
+            again = {
+                "count": self._request("get", path).get("count", 1) + 1,
+                "lastTimestamp": event["lastTimestamp"],
+            }
+            self._request("patch", path, body=again, content_type="application/merge-patch+json")
+
+    def lease(self, namespace: str, name: str) -> Json | None:
+        """A Lease, or None where there is none."""
+        return self._get(_path("Lease", namespace, name), timeout=LEASE_TIMEOUT)
+
+    def create_lease(self, lease: Json) -> Json:
+        """The Lease as it is then; raises ``ConflictError`` where one is there."""
+        path = _path("Lease", lease["metadata"]["namespace"])
+        return self._request("post", path, body=lease, timeout=LEASE_TIMEOUT)
+
+    def replace_lease(self, lease: Json) -> Json:
+        """The Lease as it is then; raises ``ConflictError`` unless it was as its resource version says."""
+        metadata = lease["metadata"]
+        path = _path("Lease", metadata["namespace"], metadata["name"])
+        return self._request("put", path, body=lease, timeout=LEASE_TIMEOUT)
 
     def _apply(self, path: str, item: Json) -> None:
         self._request(
@@ -178,16 +184,18 @@ class Kube:
             force_conflicts=True,
         )
 
-    def _get(self, path: str) -> Json | None:
+    def _get(self, path: str, **arguments: Any) -> Json | None:
         try:
-            return self._request("get", path)
+            return self._request("get", path, **arguments)
         except _NotFoundError:
             return None
 
-    def _request(self, method: str, path: str, **arguments: Any) -> Json:
+    def _request(
+        self, method: str, path: str, *, timeout: tuple[float, float] = TIMEOUT, **arguments: Any
+    ) -> Json:
         try:
             response = self._dynamic.request(
-                method, path, serialize=False, _request_timeout=TIMEOUT, **_fresh(arguments)
+                method, path, serialize=False, _request_timeout=timeout, **_fresh(arguments)
             )
             answer: Json = json.loads(response.data)
         except ApiException as error:

@@ -10,6 +10,7 @@ from typing import Any
 from elastic_transport import ObjectApiResponse
 from elasticsearch import ApiError, Elasticsearch, NotFoundError
 
+from match_operator.clients.reasons import innermost
 from match_operator.observed import Json, Repository, Snapshot
 
 Do = Callable[..., None]
@@ -27,7 +28,7 @@ def observe(client: Elasticsearch, name: str, alias: str, also: Iterable[str]) -
             repository=name, snapshot=[f"{alias}-*", *also], ignore_unavailable=True, master_timeout="2s"
         )
     except ApiError as error:
-        return Repository(name, body, silence=_reason(error))
+        return Repository(name, body, silence=f"{error.meta.status} {innermost(error) or error.message}")
     return Repository(name, body, tuple(_snapshot(item) for item in _listed(found)))
 
 
@@ -107,11 +108,3 @@ def _time(millis: int | None) -> str:
     if not millis:
         return ""
     return datetime.fromtimestamp(millis / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _reason(error: ApiError) -> str:
-    body: Any = error.body
-    reason = (
-        body["error"].get("reason") if isinstance(body, dict) and isinstance(body.get("error"), dict) else ""
-    )
-    return f"{error.meta.status} {reason or error.message}"

@@ -4,20 +4,35 @@ import argparse
 from collections.abc import Callable
 from typing import Any, Final
 
-from match_operator.commands import diff, doctor, logs, render, restart, restore, snapshot
+from match_operator.commands import (
+    completion,
+    diff,
+    doctor,
+    logs,
+    pause,
+    port_forward,
+    render,
+    restart,
+    restore,
+    resume,
+    snapshot,
+)
 
 Run = Callable[[argparse.Namespace, Any], int]
 """From options and a connection (None for ``OFFLINE``) to the exit code."""
 
-_MODULES: Final = (render, diff, logs, restart, snapshot, restore, doctor)
-OFFLINE: Final = frozenset({"render"})
+_MODULES: Final = (
+    render, diff, logs, port_forward, restart, pause, resume, snapshot, restore, doctor, completion,
+)  # fmt: skip
+OFFLINE: Final = frozenset({"render", "completion"})
 """Commands that ask no cluster."""
 
 
 def add_parsers(commands: Any) -> None:
     """Describe each command to argparse's subparsers."""
     for module in _MODULES:
-        parser = commands.add_parser(module.__name__.rpartition(".")[2], help=_first_line(module))
+        name = module.__name__.rpartition(".")[2].replace("_", "-")
+        parser = commands.add_parser(name, help=_first_line(module))
         module.arguments(parser)
         parser.set_defaults(run=module.run)
 

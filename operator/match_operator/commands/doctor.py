@@ -124,7 +124,7 @@ def _clusters(get: Any, now: datetime) -> Iterator[Finding]:
         )
         conditions = {c["type"]: c for c in status.get("conditions", [])}
         age = now - datetime.fromisoformat(metadata["creationTimestamp"])
-        if not status and age > PATIENCE:
+        if not conditions and age > PATIENCE:
             yield Finding(where, "no operator looks at its namespace; see watchNamespaces of the chart")
         elif conditions.get("Stalled", {}).get("status") == "True":
             yield Finding(where, conditions["Stalled"]["message"])

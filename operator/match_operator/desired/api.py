@@ -114,8 +114,12 @@ def _container(cluster: MatchCluster) -> Json:
         "ports": [{"name": "http", "containerPort": names.API_PORT, "protocol": "TCP"}],
         "resources": cluster.api.resources,
         "startupProbe": _probe("/livez", periodSeconds=1, failureThreshold=120),
-        "readinessProbe": _probe("/readyz", periodSeconds=3, failureThreshold=2, timeoutSeconds=3),
-        "livenessProbe": _probe("/livez", periodSeconds=10, failureThreshold=3, timeoutSeconds=5),
+        # All pods depend on the same Elasticsearch: what makes one unready makes them all, and the Service
+        # then refuses every connection. So a short silence of it is answered by the pods, not by nobody.
+        "readinessProbe": _probe("/readyz", periodSeconds=3, failureThreshold=10, timeoutSeconds=3),
+        # A pod with more to do than it can answers late: a restart would leave its share to the others, until
+        # they are late as well.
+        "livenessProbe": _probe("/livez", periodSeconds=10, failureThreshold=12, timeoutSeconds=10),
         # New connections stop arriving before the server stops accepting them.
         "lifecycle": {"preStop": {"exec": {"command": ["sleep", "5"]}}},
         "securityContext": pod.restricted_container() | {"readOnlyRootFilesystem": True},

@@ -29,7 +29,8 @@ def job(cluster: MatchCluster, move: Move) -> Json:
     container = {
         "name": names.MIGRATION,
         "image": cluster.resolved.api_image,
-        "command": ["match-service", "migrate", "--from", move.source, "--to", move.target],
+        # To the image's own entry point, whose folder is in nobody's PATH.
+        "args": ["migrate", "--from", move.source, "--to", move.target],
         "env": [{"name": name, "value": value} for name, value in env.items()],
         "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "512Mi"}},
         "securityContext": pod.restricted_container() | {"readOnlyRootFilesystem": True},

@@ -7,6 +7,8 @@ from labcluster import builds, paths, progress
 
 KUBERNETES = "1.34.4"
 HELM = "3.18.6"
+PROMETHEUS = "0.316.0"
+"""Its Go module's number for 3.16."""
 NAMES = (
     "kube-apiserver",
     "kube-controller-manager",
@@ -58,6 +60,19 @@ def helm() -> Path:
         progress.run([_go(), "install", "-trimpath", "-ldflags", "-s -w", module], "helm", env=settings)
 
     return builds.built("helm", builds.key([], paths.DEFINITIONS, HELM), "about 2 min", build) / "helm"
+
+
+def promtool() -> Path:
+    """Prometheus' checker of alert rules, without the clients of the clouds it knows."""
+
+    def build(out: Path) -> None:
+        module = f"github.com/prometheus/prometheus/cmd/promtool@v{PROMETHEUS}"
+        settings = {"GOBIN": str(out), "CGO_ENABLED": "0"}
+        flags = ["-trimpath", "-tags", "remove_all_sd", "-ldflags", "-s -w"]
+        progress.run([_go(), "install", *flags, module], "promtool", env=settings)
+
+    key = builds.key([], paths.DEFINITIONS, PROMETHEUS)
+    return builds.built("promtool", key, "several minutes", build) / "promtool"
 
 
 def _go() -> str:

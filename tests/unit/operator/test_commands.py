@@ -1,14 +1,18 @@
 """matchctl's commands, as far as they need no cluster."""
 
 import argparse
+import shlex
+import socket
+import subprocess
+import threading
 from datetime import UTC, datetime
 
 import pytest
 import yaml
 
 import world
-from match_operator import names
-from match_operator.commands import diff, doctor, logs, manifests, render, schema
+from match_operator import ctl, names
+from match_operator.commands import diff, doctor, logs, manifests, port_forward, render, schema
 from match_operator.errors import InvalidSpecError
 from match_operator.observed import Observed
 
@@ -193,3 +197,54 @@ def test_a_matchcluster_that_is_not_well_is_named(status, said):
     metadata = {"name": "photos", "namespace": "x", "creationTimestamp": "2026-01-01T00:00:00Z"}
     (only,) = advice(healthy() | {"/matchclusters": {"items": [{"metadata": metadata, "status": status}]}})
     assert said in only
+
+
+# --- completion, port-forward ----------------------------------------------------------------------------
+
+
+def completed(words, tmp_path, capsys):
+    """What bash offers after some words."""
+    with pytest.raises(SystemExit):
+        ctl.main(["completion", "bash"])
+    script = tmp_path / "script"
+    script.write_text(capsys.readouterr().out)
+    lines = [
+        f"source {script}",
+        f"COMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}",
+        f"_shtab_matchctl matchctl {shlex.quote(words[-1])} {words[-2]}",
+        'printf "%s\\n" "${COMPREPLY[@]}"',
+    ]
+    done = subprocess.run(["bash", "-c", "\n".join(lines)], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_bash_completes_commands_and_options(tmp_path, capsys):
+    assert completed(["matchctl", "re"], tmp_path, capsys) == {"render", "restart", "restore", "resume"}
+    assert "--component" in completed(["matchctl", "logs", "--"], tmp_path, capsys)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_every_command_is_in_the_completion(shell, capsys):
+    with pytest.raises(SystemExit):
+        ctl.main(["completion", shell])
+    said = capsys.readouterr().out
+    assert [n for n in ("status", "diff", "port-forward", "pause", "doctor", "size") if n not in said] == []
+
+
+def test_bytes_go_both_ways_until_one_side_ends():
+    here, us = socket.socketpair()
+    there, pod = socket.socketpair()
+    thread = threading.Thread(target=port_forward.pump, args=(us, there))
+    thread.start()
+    here.sendall(b"question")
+    assert pod.recv(100) == b"question"
+    pod.sendall(b"answer" * 5_000)
+    pod.close()
+    received = b""
+    while len(received) < 30_000 and (more := here.recv(65536)):
+        received += more
+    assert received == b"answer" * 5_000
+    thread.join(5)
+    assert not thread.is_alive()
+    for each in (here, us, there):
+        each.close()

@@ -116,6 +116,23 @@ def test_budgets_let_a_drain_take_one_pod_and_any_broken_one():
         assert budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
 
 
+def test_all_nodes_start_together_and_find_one_another_before_any_is_ready():
+    """Else a cluster that lost all its nodes would wait for a quorum that waits for it."""
+    objects = world.objects(world.cluster())
+    (node_set,) = of_kind(objects, "StatefulSet")
+    assert node_set["spec"]["podManagementPolicy"] == "Parallel"
+    by_name = {i["metadata"]["name"]: i["spec"] for i in of_kind(objects, "Service")}
+    assert by_name[node_set["spec"]["serviceName"]]["publishNotReadyAddresses"]
+    (container,) = node_set["spec"]["template"]["spec"]["containers"]
+    assert set(container["readinessProbe"]) == {"tcpSocket", "periodSeconds", "failureThreshold"}
+
+
+def test_nothing_that_is_made_can_hang_a_deletion():
+    for item in world.objects(world.cluster({"api": {"autoscaling": {"max": 5}}})):
+        assert "finalizers" not in item["metadata"]
+        assert "blockOwnerDeletion" not in item["metadata"]["ownerReferences"][0]
+
+
 def pod_templates(cluster):
     return {
         i["metadata"]["name"]: i["spec"]["template"]
@@ -146,7 +163,7 @@ def from_before(*unknown):
 
 @pytest.mark.parametrize(
     ("cluster", "digest"),
-    [(from_before("apiAuth", "security"), "203140d75690b21e"), (from_before(), "5164a6a1a718964c")],
+    [(from_before("apiAuth", "security"), "b3297d22fe8c5547"), (from_before(), "e53a96b4d41e0288")],
     ids=["before there were keys", "now"],
 )
 def test_pods_are_made_as_every_operator_before_made_them(cluster, digest):
@@ -170,6 +187,20 @@ def test_keys_of_the_users_own_are_mounted_from_where_they_are():
     (volume,) = [v for v in spec["volumes"] if v["name"] == "keys"]
     assert volume["secret"] == {"secretName": "mine", "items": [{"key": "file", "path": "keys"}]}
     assert cluster.given_secrets == ("mine",)
+
+
+def test_a_short_silence_of_elasticsearch_takes_no_api_pod_out_of_service():
+    """They would all go at once, and whoever asks would find nobody."""
+    [container] = pod_templates(world.cluster())["photos-api"]["spec"]["containers"]
+    probe = container["readinessProbe"]
+    assert probe["periodSeconds"] * probe["failureThreshold"] >= 30
+
+
+def test_an_overloaded_api_pod_is_given_two_minutes_before_it_is_restarted():
+    """A restart resets its connections and leaves its share of the load to the others."""
+    [container] = pod_templates(world.cluster())["photos-api"]["spec"]["containers"]
+    probe = container["livenessProbe"]
+    assert probe["periodSeconds"] * probe["failureThreshold"] >= 120
 
 
 def test_a_restart_that_was_asked_for_changes_only_the_pods_it_means():

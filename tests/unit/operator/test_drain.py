@@ -80,8 +80,12 @@ def test_a_shard_that_cannot_move_is_named_in_elasticsearchs_words():
 
 def test_a_node_is_looked_at_again_after_shards_are_kept_off_it():
     """Empty by chance is not enough: a shard may come at any moment until allocation is excluded."""
-    made = make(TWO, emptied(THREE, [LAST], settings={}))
-    assert (settings(made), removed(made)) == ([told(LAST)], [])
+    before, after = (
+        of(node_sets(("m", {"roles": ["master"]}), ("d", {"count": n, "roles": ["data"]}))) for n in (3, 2)
+    )
+    made = make(after, emptied(before, ["photos-es-d-2"], settings={}))
+    assert (settings(made), removed(made)) == ([told("photos-es-d-2")], [])
+    assert removed(make(after, emptied(before, ["photos-es-d-2"]))) == [("photos-es-d", 2)]
 
 
 def test_a_replica_that_has_no_other_place_does_not_hold_up_its_node():

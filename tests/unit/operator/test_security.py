@@ -226,7 +226,7 @@ def test_without_security_nothing_is_made_for_elasticsearch():
 def running(secured, spec=None):
     """A MatchCluster whose nodes were founded with or without security."""
     founded = {"clusterUUID": "u-1"} | ({} if secured is None else {"secured": secured})
-    return {"status": {"elasticsearch": founded}, **world.body(spec)}
+    return world.body(spec) | {"status": {"elasticsearch": founded}}
 
 
 def parsed(body):

@@ -107,3 +107,14 @@ def test_a_larger_volume_than_asked_for_is_left_as_it_is():
 def test_growing_restarts_no_node():
     made = make(sized("2Gi"), seen_with_claims(sized("1Gi"), "1Gi"))
     assert not [s for s in made.steps if isinstance(s, ReplacePod)]
+
+
+def test_volumes_are_kept_unless_the_spec_says_otherwise():
+    def policy(**elasticsearch):
+        items = world.objects(of({"elasticsearch": elasticsearch}))
+        (node_set,) = [i for i in items if i["kind"] == "StatefulSet"]
+        return node_set["spec"]["persistentVolumeClaimRetentionPolicy"]
+
+    assert policy() == {"whenDeleted": "Retain", "whenScaled": "Retain"}
+    asked = {"onDelete": "Delete", "onScaleDown": "Delete"}
+    assert policy(volumes=asked) == {"whenDeleted": "Delete", "whenScaled": "Delete"}
