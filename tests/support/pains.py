@@ -115,7 +115,31 @@ PAINS = (
     Pain(
         "Certificates expire, or are renewed and not read",
         "OpenSearch operator #1451, #399, #960, #1139",
-        "Open: Elasticsearch and the API speak plain HTTP inside the cluster, so there is no certificate.",
+        "A certificate is made anew 120 days before it ends, and an authority two years before it is to sign, "
+        "so that all trust it by then. Nodes read both from folders while they run, and so do the API's pods: "
+        "`tests/integration/test_secured.py` sees a real Elasticsearch do it, and "
+        "`tests/e2e/test_14_story_secrets.py` real pods under traffic.",
+        (
+            Proof(
+                UNIT + "test_security.py::test_a_certificate_is_made_anew_long_before_it_ends",
+                OPERATOR + "credentials/certificates.py",
+                "LEFT: Final = timedelta(days=120)",
+                "LEFT: Final = timedelta(days=1)",
+            ),
+            Proof(
+                UNIT
+                + "test_security.py::test_the_authority_is_followed_by_one_that_all_have_trusted_for_long",
+                OPERATOR + "credentials/certificates.py",
+                "SUCCESSOR_LEFT: Final = timedelta(days=730)",
+                "SUCCESSOR_LEFT: Final = timedelta(days=0)",
+            ),
+            Proof(
+                UNIT + "test_security.py::test_what_may_change_is_mounted_as_folders_which_change_with_it",
+                OPERATOR + "desired/security.py",
+                'f"{HOME}/config/{volume}", "readOnly": True}',
+                'f"{HOME}/config/{volume}", "readOnly": True, "subPath": "tls.crt"}',
+            ),
+        ),
     ),
     Pain(
         "The status says that all is well while it is not",
