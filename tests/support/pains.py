@@ -115,9 +115,9 @@ PAINS = (
     Pain(
         "Certificates expire, or are renewed and not read",
         "OpenSearch operator #1451, #399, #960, #1139",
-        "A certificate is made anew 120 days before it ends, and an authority two years before it is to sign, "
-        "so that all trust it by then. Nodes read both from folders while they run, and so do the API's pods: "
-        "`tests/integration/test_secured.py` sees a real Elasticsearch do it, and "
+        "A certificate is made anew 120 days before it ends, and an authority two years before it is to "
+        "sign, so that all trust it by then. Nodes read both from folders while they run, and so do the "
+        "API's pods: `tests/integration/test_secured.py` sees a real Elasticsearch do it, and "
         "`tests/e2e/test_14_story_secrets.py` real pods under traffic.",
         (
             Proof(
