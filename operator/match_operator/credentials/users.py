@@ -5,6 +5,7 @@ be known to every node before it is used, and the last one for a while after.
 """
 
 import base64
+import functools
 import hashlib
 import hmac
 import json
@@ -51,14 +52,14 @@ def secrets(cluster: MatchCluster, seen: Observed, chance: Chance) -> list[Json]
     made.append(secret(cluster.name, names.ELASTICSEARCH, people, data))
     before = text(registry, ENDING + "-after").splitlines()
     old = ending(before, good, text(registry, ENDING), chance.now)
-    everyone = [*good, *sorted(old), f"superuser:{PEOPLE}:{_hash(cluster, PEOPLE, password)}"]
+    everyone = [*good, *sorted(old), f"superuser:{PEOPLE}:{_hash(cluster.uid, PEOPLE, password)}"]
     files = {
         "users": "".join(f"{e.partition(':')[2]}\n" for e in everyone),
         "users_roles": "".join(
             f"{role}:{','.join(e.split(':')[1] for e in everyone if e.startswith(role + ':'))}\n"
             for role in (*ROLES.values(), "superuser")
         ),
-        "roles.yml": roles(cluster),
+        "roles.yml": roles(cluster.index.name),
     }
     hidden |= {ENDING: json.dumps(old, sort_keys=True), ENDING + "-after": "\n".join(good)}
     registered = names.elasticsearch_users(cluster.name)
@@ -69,14 +70,14 @@ FILES: Final = ("users", "users_roles", "roles.yml")
 """Those of the last Secret that are Elasticsearch's own."""
 
 
-def roles(cluster: MatchCluster) -> str:
-    """roles.yml: what each may do, and no more.
+@functools.lru_cache(maxsize=256)
+def roles(alias: str) -> str:
+    """roles.yml of a cluster whose index has this alias: what each may do, and no more.
 
     The service reads and writes its own indices and makes the one that reviews of duplicates are kept in.
     Moving a collection also takes changing aliases, mappings and blocks of them. The operator looks after the
     whole cluster but reads nobody else's documents and looks after no user.
     """
-    alias = cluster.index.name
     own = (alias, f"{alias}-*")  # written out each time: Elasticsearch reads no references in YAML
     return yaml.safe_dump(
         {
@@ -113,13 +114,14 @@ def roles(cluster: MatchCluster) -> str:
 
 def _entry(cluster: MatchCluster, role: str, password: str) -> str:
     """Role, name and hash of a user; the name follows from the hash, which cannot be turned back."""
-    hashed = _hash(cluster, role, password)
+    hashed = _hash(cluster.uid, role, password)
     return f"{role}:{role.replace('_', '-')}-{hashlib.sha256(hashed.encode()).hexdigest()[:6]}:{hashed}"
 
 
-def _hash(cluster: MatchCluster, user: str, password: str) -> str:
+@functools.lru_cache(maxsize=16384)  # each look asks for the same seven of a cluster
+def _hash(cluster: str, user: str, password: str) -> str:
     """As Elasticsearch's PBKDF2 writes it. The salt follows from the rest: no look may give another one."""
-    salt = hmac.digest(password.encode(), f"{cluster.uid}/{user}".encode(), "sha256")
+    salt = hmac.digest(password.encode(), f"{cluster}/{user}".encode(), "sha256")
     made = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, ROUNDS, 32)
     return f"{{PBKDF2}}{ROUNDS}${_base64(salt)}${_base64(made)}"
 
