@@ -10,7 +10,9 @@ from reliability import FAULT, Limit
 from stories import Namespace, kill_operator, wait
 from traffic import NOTHING, measured
 
-long = pytest.mark.skipif("RELIABILITY" not in os.environ, reason="minutes long: `make reliability` tells it")
+pytestmark = pytest.mark.skipif(
+    "RELIABILITY" not in os.environ, reason="minutes long: `make reliability` tells it"
+)
 NAME = "photos"
 LOST_SECONDS = 100
 """Kubernetes calls a node lost after 50 s and gives its pods up after 30 more."""
@@ -66,13 +68,11 @@ def test_an_api_pod_is_killed(photos: Namespace):
         kill(photos, "api", min(uids(photos, "api")))
 
 
-@long
 def test_every_api_pod_is_killed(photos: Namespace):
     with measured(photos, NAME, "every API pod killed", FAULT):
         kill(photos, "api", *uids(photos, "api"))
 
 
-@long
 def test_resources_change(photos: Namespace):
     resources = {"requests": {"cpu": "60m", "memory": "1Gi"}, "limits": {"memory": "1Gi"}}
     before = uids(photos, "elasticsearch")
@@ -83,7 +83,6 @@ def test_resources_change(photos: Namespace):
     assert seen.told() == NOTHING
 
 
-@long
 def test_the_operator_is_killed_at_each_step_of_a_change(photos: Namespace):
     before, kills = uids(photos, "elasticsearch"), 0
     with measured(photos, NAME, "a setting changed, the operator killed at each step") as seen:
@@ -110,7 +109,6 @@ def test_the_operator_is_killed_at_each_step_of_a_change(photos: Namespace):
     assert seen.told() == NOTHING
 
 
-@long
 def test_volumes_grow(photos: Namespace):
     before = uids(photos, "elasticsearch")
     with measured(photos, NAME, "volumes grown") as seen:
@@ -122,7 +120,6 @@ def test_volumes_grow(photos: Namespace):
     assert seen.told() == NOTHING
 
 
-@long
 def test_a_node_is_lost_and_comes_back(photos: Namespace):
     if not photos.lab.local:
         pytest.skip("the nodes of a cluster of your own are yours")
@@ -144,7 +141,6 @@ def test_a_node_is_lost_and_comes_back(photos: Namespace):
     assert seen.told() == NOTHING
 
 
-@long
 def test_elasticsearch_is_unreachable_for_a_minute(photos: Namespace):
     if not photos.lab.local:
         pytest.skip("the network of a cluster of your own is yours")

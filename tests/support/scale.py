@@ -1,4 +1,4 @@
-"""Measures one operator with many MatchClusters on one shared Elasticsearch; run as a program.
+"""Measures one operator with many MatchClusters on one shared Elasticsearch; run as a program, yet to be run.
 
 Real are the operator (a process of its own), the API server with its controllers, and Elasticsearch.
 The API's pods are on nodes without machines (``fakenodes``), since a thousand real ones fit on none of ours.

@@ -6,6 +6,7 @@ do not retry: one request that fails is one failure. Health is looked at every s
 
 import contextlib
 import itertools
+import math
 import os
 import secrets
 import threading
@@ -13,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import urllib3
@@ -23,8 +24,9 @@ from door import Door, door
 from reliability import PLANNED, Cost, Limit
 from stories import Api, Namespace, picture
 
-RATES: Final = {"add": 5.0, "search": 15.0}
-"""Requests a second."""
+MEASURING: Final = "RELIABILITY" in os.environ
+RATES: Final = {"add": 5.0, "search": 15.0} if MEASURING else {"add": 1.0, "search": 6.0}
+"""Requests a second; fewer in `make test`, where other tests share the machine."""
 AT_ONCE: Final = 256
 """Requests that may be unanswered at one time."""
 NOTHING: Final[dict[str, Any]] = {"settings": {}, "exclusions": [], "shutdowns": []}
@@ -185,13 +187,15 @@ def measured(namespace: Namespace, name: str, change: str, limit: Limit = PLANNE
         with traffic(namespace, name) as seen:
             yield seen
     except BaseException as error:
-        _record(change, None, f"NO: it did not end as asked ({str(error).partition('; instead')[0][:100]})")
+        why = str(error).partition("; instead")[0][:100] or type(error).__name__
+        _record(change, None, f"NO: it did not end as asked ({why})")
         if seen:
             print(f"\n{change}: did not end; {len(seen.failures)} failed, {seen.gaps}")
             print("\n".join(seen.summary()))
         raise
     cost = seen.cost()
-    broken = cost.broken(limit)
+    # How long somebody waits says something of the product only where nothing else runs.
+    broken = cost.broken(limit if MEASURING else replace(limit, gap=math.inf))
     _record(change, cost, f"NO: {'; '.join(broken)}" if broken else reliability.KEPT)
     print(f"\n{reliability.row(change, cost, '; '.join(broken) or 'kept')}")
     print("\n".join(seen.summary()))
@@ -199,5 +203,5 @@ def measured(namespace: Namespace, name: str, change: str, limit: Limit = PLANNE
 
 
 def _record(change: str, cost: Cost | None, verdict: str) -> None:
-    if "RELIABILITY" in os.environ:
+    if MEASURING:
         reliability.record(change, cost, verdict.replace("\n", " "))

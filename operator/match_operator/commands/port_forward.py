@@ -78,15 +78,15 @@ class Forwarding(socketserver.ThreadingTCPServer):
         pods = ready(self.connection, self.options)
         if not pods:
             raise OSError("no pod is ready")
-        with self._lock:
-            self._turn += 1
-            pod = pods[self._turn % len(pods)]
         port = PORTS[self.options.component]
         call = self.api.connect_get_namespaced_pod_portforward
-        try:
-            return portforward(call, pod, self.options.namespace, ports=str(port)).socket(port)
-        except ApiException as error:
-            raise OSError(f"{pod}: {error.reason}") from error
+        with self._lock:  # to connect, the client exchanges a method of its own for a while
+            self._turn += 1
+            pod = pods[self._turn % len(pods)]
+            try:
+                return portforward(call, pod, self.options.namespace, ports=str(port)).socket(port)
+            except ApiException as error:
+                raise OSError(f"{pod}: {error.reason}") from error
 
 
 class _Connection(socketserver.BaseRequestHandler):

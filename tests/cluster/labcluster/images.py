@@ -1,7 +1,6 @@
 """The images of the workload, built from this checkout, under tags made of what defines them."""
 
 import concurrent.futures
-import functools
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -53,11 +52,11 @@ def ours(name: str, base_key: str) -> Image:
     return Image(name, dockerfile, lambda: root, key, "about 1 min, 15 s when only our code has changed")
 
 
-def elasticsearch(version: str = distribution.VERSION) -> Image:
+def elasticsearch() -> Image:
     """A server from Maven artifacts that honours the official image's contract."""
-    key = builds.key(*distribution.defined_by(), _base_key(), version)
-    file, context = distribution.SOURCES / "Dockerfile", functools.partial(distribution.path, version)
-    return Image("elasticsearch", file, context, key, "about 2 min")
+    sources = distribution.SOURCES
+    key = builds.key(*distribution.defined_by(), _base_key())
+    return Image("elasticsearch", sources / "Dockerfile", distribution.path, key, "about 2 min")
 
 
 def _all() -> list[Image]:
@@ -73,15 +72,7 @@ def build_ahead() -> None:
 
 def ensure(nodes: Sequence[Node]) -> dict[str, str]:
     """Build and load what a node does not have; references of `elasticsearch`, `operator`, `service`."""
-    return _ensure(_all(), nodes)
-
-
-def ensure_older(nodes: Sequence[Node]) -> tuple[str, str]:
-    """Version and reference of an Elasticsearch that can be upgraded to the one of `ensure`."""
-    return distribution.OLDER, *_ensure([elasticsearch(distribution.OLDER)], nodes).values()
-
-
-def _ensure(images: Sequence[Image], nodes: Sequence[Node]) -> dict[str, str]:
+    images = _all()
     for image, lacking in _lacking(images, nodes).items():
         with builds.locked("images"):
             _build(image)
