@@ -258,7 +258,29 @@ PAINS = (
     Pain(
         "Nothing can be restored by declaring it",
         "ECK #36, #976",
-        "Open: there are no objects for snapshots and restores yet.",
+        "A MatchSnapshot makes one on demand, `spec.snapshots` by schedule, a MatchRestore brings one back into an "
+        "index beside the one that serves, which the alias leaves only when all is there, and never over images "
+        "unasked. `tests/integration/test_snapshots.py` does it with a real Elasticsearch and a real API server.",
+        (
+            Proof(
+                UNIT + "test_snapshots.py::test_the_alias_moves_only_when_all_shards_are_there",
+                OPERATOR + "plan/requests.py",
+                "if not elastic.restored.get(target):",
+                "if elastic.restored.get(target) is None:",
+            ),
+            Proof(
+                UNIT + "test_snapshots.py::test_images_that_were_added_while_it_was_restored_are_not_lost",
+                OPERATOR + "plan/requests.py",
+                "if refusal := _would_lose(cluster, elastic, item):",
+                'if refusal := "":',
+            ),
+            Proof(
+                UNIT + "test_snapshots.py::test_images_that_came_in_the_last_moment_are_kept_and_said",
+                OPERATOR + "plan/requests.py",
+                "is_empty = elastic.copied == 0 and max(elastic.spare) == replaced",
+                "is_empty = True",
+            ),
+        ),
     ),
     Pain(
         "Autoscaling needs a licence, or fights with the operator",
