@@ -258,9 +258,10 @@ PAINS = (
     Pain(
         "Nothing can be restored by declaring it",
         "ECK #36, #976",
-        "A MatchSnapshot makes one on demand, `spec.snapshots` by schedule, a MatchRestore brings one back into an "
-        "index beside the one that serves, which the alias leaves only when all is there, and never over images "
-        "unasked. `tests/integration/test_snapshots.py` does it with a real Elasticsearch and a real API server.",
+        "A MatchSnapshot makes one on demand, `spec.snapshots` by schedule, and a MatchRestore brings one "
+        "back into an index beside the one that serves, which the alias leaves only when all is there, and "
+        "never over images unasked. `tests/integration/test_snapshots.py` does it with a real Elasticsearch "
+        "and a real API server.",
         (
             Proof(
                 UNIT + "test_snapshots.py::test_the_alias_moves_only_when_all_shards_are_there",
