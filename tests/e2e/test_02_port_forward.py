@@ -18,7 +18,7 @@ def test_a_forward_leads_to_the_api_and_outlives_its_pods(photos: Namespace):
             assert forward.stdout is not None
             found = re.match(r"(http://127\.0\.0\.1:\d+) leads to photos", forward.stdout.readline())
             assert found
-            api = Api(found[1])
+            api = Api(found[1], photos.key("photos"))
             api.add("forwarded.jpg", picture(4711))
             pod = next(iter(photos.pods("photos", "api")))
             photos.kubectl("delete", "pod", pod)
