@@ -5,6 +5,7 @@ before each request, so that neither a new password nor a new authority takes a 
 """
 
 import base64
+import contextlib
 import ssl
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,6 +16,8 @@ from elasticsearch import Elasticsearch
 
 READ_SECONDS: Final = 10
 CONNECTIONS: Final = 32
+
+_NAMES: Final = ("apiKey", "username", "password")
 
 
 def client_of(url: str, ca_certs: str | None = None, credentials: str | None = None) -> Elasticsearch:
@@ -56,8 +59,9 @@ class Credentials:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._value = ""
-        self._read = _Watched([folder / name for name in ("apiKey", "username", "password")], self._make)
-        self._make()
+        self._read = _Watched([folder / name for name in _NAMES], self._make)
+        with contextlib.suppress(FileNotFoundError):
+            self._make()
 
     def __call__(self) -> str:
         """What it is now."""
@@ -65,19 +69,26 @@ class Credentials:
         return self._value
 
     def _make(self) -> None:
-        if api_key := self._text("apiKey"):
-            self._value = f"ApiKey {api_key}"
-        elif username := self._text("username"):
-            pair = f"{username}:{self._text('password')}".encode()
+        version = self._version()
+        texts = {name: _text(version / name) for name in _NAMES}
+        if not version.exists() and version != self._folder:
+            raise FileNotFoundError(version)  # replaced while it was read
+        if texts["apiKey"]:
+            self._value = f"ApiKey {texts['apiKey']}"
+        elif texts["username"]:
+            pair = f"{texts['username']}:{texts['password']}".encode()
             self._value = f"Basic {base64.b64encode(pair).decode('ascii')}"
         else:
             self._value = ""
 
-    def _text(self, name: str) -> str:
-        try:
-            return (self._folder / name).read_text("utf-8").strip()
-        except (OSError, UnicodeDecodeError):
-            return ""
+    def _version(self) -> Path:
+        """The folder to which the files' links lead now: kubelet changes all of them by one link, and what
+        is read of two versions would be nobody's credentials."""
+        for name in _NAMES:
+            file = (self._folder / name).resolve()
+            if file.is_file():
+                return file.parent
+        return self._folder
 
 
 class _Watched:
@@ -117,6 +128,13 @@ class _Transport(Transport):
             headers["authorization"] = value
             options["headers"] = headers
         return super().perform_request(method, target, **options)
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def _state(file: Path) -> tuple[int, int, int] | None:

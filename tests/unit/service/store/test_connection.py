@@ -1,6 +1,7 @@
 """Credentials of Elasticsearch from files, as Kubernetes mounts and changes them."""
 
 import base64
+import threading
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,25 @@ def test_a_new_version_of_the_secret_is_taken_at_once(tmp_path: Path) -> None:
     assert credentials() == basic("ann:old")
     secret(tmp_path, username="ann", password="new")
     assert credentials() == basic("ann:new")
+
+
+def test_user_and_password_are_never_of_two_versions(tmp_path: Path) -> None:
+    """Other requests go on while the kubelet replaces what is mounted."""
+    folder = secret(tmp_path, username="0", password="0")
+    credentials, stop, seen = Credentials(folder), threading.Event(), set()
+
+    def ask() -> None:
+        while not stop.is_set():
+            seen.add(credentials())
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    for number in range(1, 400):
+        secret(tmp_path, username=str(number), password=str(number))
+    stop.set()
+    thread.join()
+    assert seen <= {basic(f"{number}:{number}") for number in range(400)}
+    assert len(seen) > 20
 
 
 def test_nothing_is_signed_while_there_are_no_credentials(tmp_path: Path) -> None:
