@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -37,6 +38,13 @@ FILES = {"ca.crt": "ca.crt", "tls.crt": "node.crt", "tls.key": "node.key"}
 """Where the local node has what a Secret holds."""
 
 
+def made(there: dict[tuple[str, str], Any], numbers: Iterator[int]) -> dict[tuple[str, str], Any]:
+    """The Secrets after a look of the operator at those that are there."""
+    chance = credentials.Chance(lambda: f"a-long-password-{next(numbers)}", datetime.now(UTC))
+    found = credentials.make(world.cluster(), Observed(there), chance).secrets
+    return {("Secret", item["metadata"]["name"]): item for item in found}
+
+
 class Secured:
     """One node, and the operator's Secrets over which it is made to look again and again."""
 
@@ -47,9 +55,7 @@ class Secured:
 
     def look(self) -> None:
         """The operator looks; users and roles come to the node as the kubelet would bring them."""
-        chance = credentials.Chance(lambda: f"a-long-password-{next(self._numbers)}", datetime.now(UTC))
-        made = credentials.make(world.cluster(), Observed(self.there), chance).secrets
-        self.there = {("Secret", item["metadata"]["name"]): item for item in made}
+        self.there = made(self.there, self._numbers)
         for file in users.FILES:
             self.write(self.node.config / file, self.text(names.elasticsearch_users("photos"), file))
 
@@ -67,6 +73,12 @@ class Secured:
     def user(self, who: str) -> tuple[str, str]:
         secret = names.elasticsearch_user("photos", who)
         return self.text(secret, "username"), self.text(secret, "password")
+
+    def successor(self, who: str) -> tuple[str, str]:
+        """Who ``user`` is to be when its Secret is next deleted."""
+        secret = ("Secret", names.elasticsearch_user("photos", who))
+        after = made({key: item for key, item in self.there.items() if key != secret}, self._numbers)[secret]
+        return text(after, "username"), text(after, "password")
 
     def client(self, user: tuple[str, str]) -> Elasticsearch:
         return Elasticsearch(self.node.url, basic_auth=user, ca_certs=str(self.formation.authority))
@@ -92,10 +104,10 @@ class Secured:
 @pytest.fixture(scope="module", name="secured")
 def _secured() -> Iterator[Secured]:
     with elasticsearch.nodes(1, secure=True, heap="384m") as formation:
-        made = Secured(formation)
-        made.look()
-        progress.until(lambda: made.knows(made.user(names.OPERATOR)), 30, "the operator's user known")
-        yield made
+        found = Secured(formation)
+        found.look()
+        progress.until(lambda: found.knows(found.user(names.OPERATOR)), 30, "the operator's user known")
+        yield found
 
 
 @pytest.fixture(name="operator")
@@ -254,6 +266,8 @@ def test_no_request_of_the_api_fails_while_its_password_is_replaced(
         client.start()
     old = secured.user(names.API)
     for _ in range(3):
+        # Nodes hear of a successor within two minutes, so replacing more often than that is not promised.
+        progress.until(lambda: secured.knows(secured.successor(names.API)), 30, "the next user known")
         del secured.there["Secret", names.elasticsearch_user("photos", names.API)]
         secured.look()
         given = environ(secured, tmp_path, names.API)["ELASTICSEARCH_CREDENTIALS"]

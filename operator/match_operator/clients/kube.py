@@ -223,7 +223,9 @@ def _translate(error: ApiException, path: str) -> Exception:
         return _NotFoundError(f"{path}: {message}")
     if error.status == 409:
         return ConflictError(f"{path}: {message}")
-    if error.status in (400, 422) or (error.status == 403 and "must support resize" in message):
+    # Of a field of the wrong type the API server says 500 in a server-side apply, though it is the caller's.
+    mistyped = error.status == 500 and "typed patch object" in message
+    if error.status in (400, 422) or mistyped or (error.status == 403 and "must support resize" in message):
         return InvalidSpecError(f"the API server refuses what the spec leads to: {message}")
     return KubernetesError(f"{path}: {error.status} {message}")
 
