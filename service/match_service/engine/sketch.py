@@ -7,6 +7,8 @@ ever missed; of what passes the true distance is taken. The coordinates of many 
 views are one matrix product: ``inner.c`` makes it where it was compiled, else numpy has it done by BLAS.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -92,6 +94,14 @@ def _coordinates(halves: NDArray[np.int8]) -> tuple[NDArray[np.float32], NDArray
     return coordinates, np.sqrt(np.clip(1 + _FLOAT_ERROR - kept, 0, 1))
 
 
+class _Scratch:
+    """Work space of numpy, so that a pass allocates next to nothing."""
+
+    def __init__(self, tiles: int, views: int) -> None:
+        self.wide = np.empty((SKETCH_BYTES, tiles, TILE), dtype=np.float32)
+        self.products = np.empty((views, tiles * TILE), dtype=np.float32)
+
+
 class Sieve:
     """Views, each with its negative, against which sketches are held."""
 
@@ -109,25 +119,29 @@ class Sieve:
     def pairs(self, sketches: Sketches, count: int) -> Pairs:
         """Rows and views, by number, both (m,), of which the distance of the row to the view or to its
         negative may be within the cutoff; of the first ``count`` rows of ``sketches``."""
-        views = len(self._weights)
-        step = _CALL if compiled.inner else max(TILE, min(_CHUNK, 16 * _CHUNK // views) // TILE * TILE)
+        step, near = self._way(count)
         found: list[Pairs] = [(np.zeros(0, np.intp), np.zeros(0, np.intp))]
         for start in range(0, count, step):
             part, here = sketches[start // TILE : tiles(start + step)], min(step, count - start)
-            if compiled.inner is None:
-                rows, numbers = self._near(part, here)
-            else:
-                rows, numbers = compiled.inner.near(self._weights, self._least, self._rest, part, here)
+            rows, numbers = near(part, here)
             found.append((rows + start, numbers))
         rows, numbers = (np.concatenate(column) for column in zip(*found, strict=True))
         return rows, numbers
 
-    def _near(self, part: Sketches, count: int) -> Pairs:
+    def _way(self, count: int) -> tuple[int, Callable[[Sketches, int], Pairs]]:
+        """How many rows to look at at once, and what looks at them."""
+        if compiled.inner is not None:
+            return _CALL, partial(compiled.inner.near, self._weights, self._least, self._rest)
+        views = len(self._weights)
+        step = max(TILE, min(_CHUNK, 16 * _CHUNK // views) // TILE * TILE)
+        return step, partial(self._near, _Scratch(tiles(min(step, count)), views))
+
+    def _near(self, scratch: "_Scratch", part: Sketches, count: int) -> Pairs:
         """The same of one chunk, by numpy."""
-        wide = np.empty((SKETCH_BYTES, len(part), TILE), dtype=np.float32)
-        np.copyto(wide, part.transpose(1, 0, 2))
-        flat = wide.reshape(SKETCH_BYTES, -1)[:, :count]
-        likeness = np.abs(self._weights @ flat)
+        np.copyto(scratch.wide[:, : len(part)], part.transpose(1, 0, 2))
+        flat = scratch.wide.reshape(SKETCH_BYTES, -1)[:, :count]
+        likeness = np.matmul(self._weights, flat, out=scratch.products[:, :count])
+        np.abs(likeness, out=likeness)
         needed = self._least - self._rest * flat[-1]
         near = np.flatnonzero(likeness.max(axis=0, initial=-1.0) >= needed)
         view, row = np.nonzero(likeness[:, near] >= needed[near])
