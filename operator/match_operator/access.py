@@ -53,7 +53,7 @@ def to_elasticsearch(cluster: MatchCluster, seen: Observed) -> Access:
         url(cluster),
         username=text(user, "username"),
         password=text(user, "password"),
-        authority=text(shown, "ca.crt"),
+        authority=text(shown, names.TRUSTED_KEY),
     )
 
 

@@ -176,6 +176,11 @@ class MatchCluster:
     """The resolved defaults as they are kept now; empty before the first reconcile."""
 
     @property
+    def full_name(self) -> str:
+        """Namespace and name, as others are told whose something is."""
+        return f"{self.namespace}/{self.name}"
+
+    @property
     def nodes(self) -> int:
         """Elasticsearch nodes wanted."""
         return sum(node_set.count for node_set in self.node_sets)

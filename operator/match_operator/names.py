@@ -39,6 +39,10 @@ API_SERVICE_PORT: Final = 80
 
 DATA_VOLUME: Final = "data"
 KEYS_FILE: Final = "keys"
+CERTIFICATE_KEY: Final = "tls.crt"
+PRIVATE_KEY: Final = "tls.key"
+TRUSTED_KEY: Final = "ca.crt"
+"""Keys of a Secret with a certificate, as in the type kubernetes.io/tls and as cert-manager has them."""
 SNAPSHOTS_VOLUME: Final = "snapshots"
 CONFIG_KEY: Final = "elasticsearch.yml"
 ELASTICSEARCH: Final = "elasticsearch"

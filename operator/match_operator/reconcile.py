@@ -131,8 +131,7 @@ class Reconciler:
         """Take the steps; the plan as it then stands, with what was refused or must wait."""
         taken: list[steps.Step] = []
         for step in todo.steps:
-            name = "/".join(_key(body))
-            LOG.info("%s: %s", name, step, extra={"cluster": name, "reason": step.reason})
+            _log(_key(body), step)
             try:
                 self._take(body, step)
             except ElasticsearchError as error:
@@ -156,7 +155,7 @@ class Reconciler:
     def _apply_aside(self, body: Json, aside: tuple[steps.Step, ...]) -> str:
         """Take steps for snapshots; why one of them could not be."""
         for step in aside:
-            LOG.info("%s/%s: %s", body["metadata"]["namespace"], body["metadata"]["name"], step)
+            _log(_key(body), step)
             try:
                 self._tell(_key(body), step)
             except ElasticsearchError as error:
@@ -251,6 +250,11 @@ class Reconciler:
 
 def _key(body: Json) -> Key:
     return body["metadata"]["namespace"], body["metadata"]["name"]
+
+
+def _log(key: Key, step: steps.Step) -> None:
+    name = "/".join(key)
+    LOG.info("%s: %s", name, step, extra={"cluster": name, "reason": step.reason})
 
 
 def _look(client: ElasticClient, cluster: api.MatchCluster, seen: observed.Observed) -> observed.Elastic:

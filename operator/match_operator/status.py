@@ -14,7 +14,7 @@ from match_operator.observed import Observed
 from match_operator.plan import Plan, drain, index, membership, requests, snapshots, versions
 
 Json = dict[str, Any]
-CERTIFICATE: Final = ("tls.crt", "tls.key", "ca.crt")
+CERTIFICATE: Final = (names.CERTIFICATE_KEY, names.PRIVATE_KEY, names.TRUSTED_KEY)
 """What a Secret of the user's with the nodes' certificate holds."""
 
 
@@ -119,9 +119,9 @@ def _snapshots(cluster: MatchCluster, seen: Observed) -> Json:
     before: Json = dict(seen.status.get("snapshots", {}))
     if found is None:
         return before
-    mine = f"{cluster.namespace}/{cluster.name}"
     good = sorted(
-        (s for s in found.snapshots if s.state == "SUCCESS" and s.cluster == mine), key=lambda s: s.start
+        (s for s in found.snapshots if s.state == "SUCCESS" and s.cluster == cluster.full_name),
+        key=lambda s: s.start,
     )
     numbers: Json = {"repository": found.name, "count": len(good)}
     if good:

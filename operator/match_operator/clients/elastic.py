@@ -1,16 +1,16 @@
 """Elasticsearch, as far as the operator needs it: what it is like, its index, and nodes that come and go."""
 
+import contextlib
 import ssl
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from elastic_transport import TransportError
 from elasticsearch import ApiError, Elasticsearch, NotFoundError
 
 import match_index
 from match_operator.access import Access
 from match_operator.clients import snapshots as archive
-from match_operator.clients.reasons import innermost
+from match_operator.clients.reasons import translated
 from match_operator.errors import ElasticsearchError
 from match_operator.observed import Disk, Elastic, Json, Node, Repository, Shard, Shutdown
 
@@ -37,10 +37,8 @@ class ElasticClient:
 
     def observe(self, alias: str) -> Elastic:
         """What the cluster is like; raises ``ElasticsearchError`` when it does not answer in full."""
-        try:
+        with translated():
             return self._observe(alias)
-        except (ApiError, TransportError) as error:
-            raise ElasticsearchError(_sentence(error)) from error
 
     def _observe(self, alias: str) -> Elastic:
         client = self._client
@@ -51,7 +49,7 @@ class ElasticClient:
         )
         nodes = {m["name"]: node_of(m) for m in members}
         shards = self._shards()
-        indices, spare = self._indices(alias)
+        collection = self._collection(alias)
         settings = client.cluster.get_settings(flat_settings=True, master_timeout="2s")
         votes = self._votes()
         return Elastic(
@@ -62,11 +60,7 @@ class ElasticClient:
             + health["number_of_in_flight_fetch"],
             nodes=nodes,
             master=next((m["name"] for m in members if m["master"] == "*"), ""),
-            template=self._template(match_index.template_name(alias)),
-            indices=indices,
-            documents=client.count(index=alias)["count"] if indices else 0,
-            spare=spare,
-            copied=client.count(index=max(spare), ignore_unavailable=True)["count"] if spare else 0,
+            **collection,
             shards=shards,
             disks=self._disks(),
             settings=settings["persistent"],
@@ -92,21 +86,26 @@ class ElasticClient:
 
     def abandon_index(self, alias: str, source: str, target: str) -> None:
         """Remove the target of a move unless it has become the collection, and let the source take writes."""
-        self._open(alias, source, {"remove_index": {"index": target}})
+        self._move_alias(alias, source, source, {"remove_index": {"index": target}})
+        self._unblock(source)
 
     def allow_writes(self, alias: str, index: str) -> None:
         """Let an index take writes through its alias."""
-        self._open(alias, index)
+        self._move_alias(alias, index, index)
+        self._unblock(index)
 
-    def _open(self, alias: str, index: str, *also: Json) -> None:
-        """Let ``index`` take writes, and do ``also`` in the same step; fails if the alias is not on it."""
+    def _unblock(self, index: str) -> None:
+        self._do(self._writer.indices.put_settings, index=index, settings={"index.blocks.write": None})
+
+    def _move_alias(self, alias: str, source: str, target: str, *also: Json) -> None:
+        """Have ``target`` take the alias's writes, and do ``also``, in one step; fails if it is not on
+        ``source``."""
         actions = [
-            {"remove": {"index": index, "alias": alias, "must_exist": True}},
-            {"add": {"index": index, "alias": alias, "is_write_index": True}},
+            {"remove": {"index": source, "alias": alias, "must_exist": True}},
+            {"add": {"index": target, "alias": alias, "is_write_index": True}},
             *also,
         ]
         self._do(self._writer.indices.update_aliases, actions=actions)
-        self._do(self._writer.indices.put_settings, index=index, settings={"index.blocks.write": None})
 
     def drop_index(self, name: str) -> None:
         """Delete an index; no alias is followed."""
@@ -134,12 +133,8 @@ class ElasticClient:
 
     def drop_shutdown(self, node_id: str) -> None:
         """Take the announcement back; that there is none is fine."""
-        try:
+        with translated(), contextlib.suppress(NotFoundError):
             self._writer.shutdown.delete_node(node_id=node_id)
-        except NotFoundError:
-            return
-        except (ApiError, TransportError) as error:
-            raise ElasticsearchError(_sentence(error)) from error
 
     def exclude_voter(self, node: str) -> None:
         """Have a node give up its vote; refused by Elasticsearch where the votes left could not elect."""
@@ -155,11 +150,7 @@ class ElasticClient:
 
     def switch_index(self, alias: str, source: str, target: str) -> None:
         """Move an alias from one index to another in one step; fails if it is not on ``source``."""
-        actions = [
-            {"remove": {"index": source, "alias": alias, "must_exist": True}},
-            {"add": {"index": target, "alias": alias, "is_write_index": True}},
-        ]
-        self._do(self._writer.indices.update_aliases, actions=actions)
+        self._move_alias(alias, source, target)
 
     def refresh(self, alias: str) -> None:
         """Have counts of the backing indices include all that was written."""
@@ -167,17 +158,13 @@ class ElasticClient:
 
     def repository(self, name: str, alias: str, also: Iterable[str]) -> Repository:
         """A snapshot repository with the snapshots of ``alias`` and others by name."""
-        try:
+        with translated():
             return archive.observe(self._client, name, alias, also)
-        except (ApiError, TransportError) as error:
-            raise ElasticsearchError(_sentence(error)) from error
 
     def is_whole(self, index: str) -> bool:
         """Whether every primary shard of an index is there."""
-        try:
+        with translated():
             return archive.is_whole(self._client, index)
-        except (ApiError, TransportError) as error:
-            raise ElasticsearchError(_sentence(error)) from error
 
     @property
     def snapshots(self) -> archive.Snapshots:
@@ -187,6 +174,18 @@ class ElasticClient:
     def close(self) -> None:
         """Drop the connections."""
         self._client.close()
+
+    def _collection(self, alias: str) -> dict[str, Any]:
+        """What of ``Elastic`` is about the collection: template, indices and how many images they hold."""
+        indices, spare = self._indices(alias)
+        count = self._client.count
+        return {
+            "template": self._template(match_index.template_name(alias)),
+            "indices": indices,
+            "documents": count(index=alias)["count"] if indices else 0,
+            "spare": spare,
+            "copied": count(index=max(spare), ignore_unavailable=True)["count"] if spare else 0,
+        }
 
     def _indices(self, alias: str) -> tuple[dict[str, Json], dict[str, Json]]:
         """Indices behind the alias (or of its name), and backing indices that are not."""
@@ -295,10 +294,8 @@ class ElasticClient:
         return ""
 
     def _do(self, call: Any, **arguments: Any) -> None:
-        try:
+        with translated():
             call(**arguments)
-        except (ApiError, TransportError) as error:
-            raise ElasticsearchError(_sentence(error)) from error
 
 
 def node_of(member: Json) -> Node:
@@ -320,10 +317,3 @@ def _decisions(explained: Json) -> str:
         if said:
             return f"node {node.get('node_name')} does not take it: {said[0][:300]}"
     return ""
-
-
-def _sentence(error: ApiError | TransportError) -> str:
-    if isinstance(error, ApiError):
-        reason = innermost(error)
-        return f"it answers {error.meta.status} {error.message}" + (f": {reason}" if reason else "")
-    return f"it does not answer ({type(error).__name__})"

@@ -9,11 +9,9 @@ from typing import Any
 from elastic_transport import TlsError
 from elasticsearch import ApiError, TransportError, UnsupportedProductError
 
-import match_index
 from match_operator.access import Access
 from match_operator.clients.elastic import ElasticClient, node_of
-from match_operator.clients.reasons import innermost
-from match_operator.errors import ElasticsearchError
+from match_operator.clients.reasons import innermost, translated
 from match_operator.observed import Elastic
 
 
@@ -27,10 +25,8 @@ class ExternalClient(ElasticClient):
 
     def observe(self, alias: str) -> Elastic:
         """What our index is like; raises ``ElasticsearchError`` with the reason, in words for its user."""
-        try:
+        with translated(_sentence):
             return self._observe(alias)
-        except (ApiError, TransportError) as error:
-            raise ElasticsearchError(_sentence(error)) from error
 
     def _observe(self, alias: str) -> Elastic:
         client = self._client
@@ -39,18 +35,13 @@ class ExternalClient(ElasticClient):
         members: Any = client.cat.nodes(
             h="name,id,version,node.role", full_id=True, format="json", master_timeout="2s"
         )
-        indices, spare = self._indices(alias)
         return Elastic(
             uuid=info["cluster_uuid"],
             health=health["status"],
             moving_shards=health["relocating_shards"] + health["initializing_shards"],
             nodes={m["name"]: node_of(m) for m in members},
             master="",
-            template=self._template(match_index.template_name(alias)),
-            indices=indices,
-            documents=client.count(index=alias)["count"] if indices else 0,
-            spare=spare,
-            copied=client.count(index=max(spare), ignore_unavailable=True)["count"] if spare else 0,
+            **self._collection(alias),
             unassigned=self._why(alias) if health["unassigned_shards"] else "",
         )
 

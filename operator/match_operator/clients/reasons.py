@@ -1,8 +1,12 @@
-"""What Elasticsearch says of an error, without the wrapping."""
+"""What Elasticsearch says of an error, without the wrapping, and as the operator's own error."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from elasticsearch import ApiError
+from elasticsearch import ApiError, TransportError
+
+from match_operator.errors import ElasticsearchError
 
 
 def innermost(error: ApiError) -> str:
@@ -11,3 +15,20 @@ def innermost(error: ApiError) -> str:
     told = body.get("error") if isinstance(body, dict) else None
     causes = (told.get("root_cause") or [told]) if isinstance(told, dict) else []
     return str(causes[0].get("reason") or "")[:300] if causes else ""
+
+
+def sentence(error: ApiError | TransportError) -> str:
+    """What went wrong with an Elasticsearch of ours."""
+    if isinstance(error, ApiError):
+        reason = innermost(error)
+        return f"it answers {error.meta.status} {error.message}" + (f": {reason}" if reason else "")
+    return f"it does not answer ({type(error).__name__})"
+
+
+@contextmanager
+def translated(said: Callable[[ApiError | TransportError], str] = sentence) -> Iterator[None]:
+    """Raise ``ElasticsearchError`` with what is ``said`` of an error of the client."""
+    try:
+        yield
+    except (ApiError, TransportError) as error:
+        raise ElasticsearchError(said(error)) from error

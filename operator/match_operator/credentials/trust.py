@@ -12,10 +12,6 @@ from match_operator.observed import Observed, text
 
 Json = dict[str, Any]
 
-CERTIFICATE: Final = "tls.crt"
-KEY: Final = "tls.key"
-TRUSTED: Final = "ca.crt"
-"""The names that Secrets of type kubernetes.io/tls and those of cert-manager have."""
 NEXT_CERTIFICATE: Final = "next.crt"
 NEXT_KEY: Final = "next.key"
 
@@ -31,23 +27,23 @@ def secrets(cluster: MatchCluster, seen: Observed, chance: Chance) -> list[Json]
     )
     signing, successor = _authorities(cluster, private, shown, chance)
     trusted = [signing.certificate, successor.certificate]
-    before = _certificates(text(shown, TRUSTED))
+    before = _certificates(text(shown, names.TRUSTED_KEY))
     ends = ending(before, trusted, text(shown, ENDING), chance.now)
     hosts = _hosts(cluster)
-    leaf = Pair(text(shown, CERTIFICATE), text(shown, KEY))
+    leaf = Pair(text(shown, names.CERTIFICATE_KEY), text(shown, names.PRIVATE_KEY))
     if not certificates.fits(leaf, signing, hosts) or (
         certificates.left(leaf.certificate, chance.now) < certificates.LEFT
     ):
         leaf = certificates.sign(signing, f"{cluster.name} Elasticsearch", hosts, chance.now)
     data = {
-        CERTIFICATE: leaf.certificate,
-        KEY: leaf.key,
-        TRUSTED: "".join([*trusted, *sorted(ends)]),
+        names.CERTIFICATE_KEY: leaf.certificate,
+        names.PRIVATE_KEY: leaf.key,
+        names.TRUSTED_KEY: "".join([*trusted, *sorted(ends)]),
         NEXT_CERTIFICATE: successor.certificate,
         NEXT_KEY: successor.key,
         ENDING: json.dumps(ends, sort_keys=True),
     }
-    own = {CERTIFICATE: signing.certificate, KEY: signing.key}
+    own = {names.CERTIFICATE_KEY: signing.certificate, names.PRIVATE_KEY: signing.key}
     return [
         secret(cluster.name, names.ELASTICSEARCH, names.authority(cluster.name), own),
         secret(cluster.name, names.ELASTICSEARCH, names.certificates(cluster.name), data),
@@ -63,12 +59,16 @@ def _authorities(
         long_enough = certificates.left(found.certificate, chance.now) >= least
         return found.text if long_enough and certificates.is_authority(found) else ""
 
-    current = good(Pair(text(private, CERTIFICATE), text(private, KEY)), certificates.AUTHORITY_LEFT)
+    current = good(
+        Pair(text(private, names.CERTIFICATE_KEY), text(private, names.PRIVATE_KEY)),
+        certificates.AUTHORITY_LEFT,
+    )
     after = Pair(text(shown, NEXT_CERTIFICATE), text(shown, NEXT_KEY))
     # One that is to sign at once need not last as long as one that waits for its turn.
     least = certificates.SUCCESSOR_LEFT if current else certificates.AUTHORITY_LEFT
-    name = f"{cluster.namespace}/{cluster.name}"
-    found = follow(current, good(after, least), lambda: certificates.authority(name, chance.now).text)
+    found = follow(
+        current, good(after, least), lambda: certificates.authority(cluster.full_name, chance.now).text
+    )
     return certificates.pair(found[0]), certificates.pair(found[1])
 
 

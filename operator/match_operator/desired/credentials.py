@@ -18,7 +18,7 @@ def env(cluster: MatchCluster) -> dict[str, str]:
     if cluster.security.enabled or (external and external.secret):
         found["ELASTICSEARCH_CREDENTIALS"] = CREDENTIALS
     if cluster.security.enabled or (external and external.ca_secret):
-        found["ELASTICSEARCH_CA_CERTS"] = f"{AUTHORITY}/ca.crt"
+        found["ELASTICSEARCH_CA_CERTS"] = f"{AUTHORITY}/{names.TRUSTED_KEY}"
     return found
 
 
@@ -41,7 +41,7 @@ def volumes(cluster: MatchCluster, component: str) -> list[Json]:
             {"name": "elasticsearch", "secret": {"secretName": user}},
             {
                 "name": "elasticsearch-ca",
-                "secret": {"secretName": trusted, "items": [{"key": "ca.crt", "path": "ca.crt"}]},
+                "secret": {"secretName": trusted, "items": [_trusted(names.TRUSTED_KEY)]},
             },
         ]
     external = cluster.external
@@ -61,8 +61,13 @@ def volumes(cluster: MatchCluster, component: str) -> list[Json]:
         ]
         found.append({"name": "elasticsearch", "projected": {"sources": sources}})
     if external and external.ca_secret:
-        items = [{"key": external.ca_key, "path": "ca.crt"}]
+        items = [_trusted(external.ca_key)]
         found.append(
             {"name": "elasticsearch-ca", "secret": {"secretName": external.ca_secret, "items": items}}
         )
     return found
+
+
+def _trusted(key: str) -> Json:
+    """Where in the mounted folder the authorities are that a Secret holds under ``key``."""
+    return {"key": key, "path": names.TRUSTED_KEY}

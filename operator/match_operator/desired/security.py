@@ -38,9 +38,9 @@ def settings(cluster: MatchCluster) -> Json:
     if not cluster.security.enabled:
         return {"xpack.security.enabled": False}
     files = {
-        "certificate": f"{CERTIFICATES}/tls.crt",
-        "key": f"{CERTIFICATES}/tls.key",
-        "certificate_authorities": f"{CERTIFICATES}/ca.crt",
+        "certificate": f"{CERTIFICATES}/{names.CERTIFICATE_KEY}",
+        "key": f"{CERTIFICATES}/{names.PRIVATE_KEY}",
+        "certificate_authorities": f"{CERTIFICATES}/{names.TRUSTED_KEY}",
     }
     tls = {
         f"xpack.security.{layer}.ssl.{name}": value
@@ -62,7 +62,8 @@ def overlay(cluster: MatchCluster, node_set: NodeSet) -> Json:
     if not cluster.security.enabled:
         return {}
     files = [{"key": file, "path": file} for file in users.FILES]
-    shown = [{"key": key, "path": key} for key in ("tls.crt", "tls.key", "ca.crt")]
+    keys = (names.CERTIFICATE_KEY, names.PRIVATE_KEY, names.TRUSTED_KEY)
+    shown = [{"key": key, "path": key} for key in keys]
     certificates = cluster.security.secret or names.certificates(cluster.name)
     return {
         "spec": {

@@ -20,7 +20,7 @@ def mark(cluster: MatchCluster) -> Json | None:
     """What our indices carry; None in an Elasticsearch that is ours alone."""
     if not cluster.external:
         return None
-    return {"cluster": f"{cluster.namespace}/{cluster.name}", "uid": cluster.uid}
+    return {"cluster": cluster.full_name, "uid": cluster.uid}
 
 
 def problems(cluster: MatchCluster, seen: Observed) -> Iterator[Problem]:

@@ -71,7 +71,7 @@ def steps(cluster: MatchCluster, seen: Observed) -> Iterator[Step]:
 
 def metadata(cluster: MatchCluster, request: str = "") -> Json:
     """What a snapshot says of itself; ``request`` names the MatchSnapshot that asked for it."""
-    mark = {"cluster": f"{cluster.namespace}/{cluster.name}", "uid": cluster.uid}
+    mark = {"cluster": cluster.full_name, "uid": cluster.uid}
     return {"match": mark | ({"request": request} if request else {"scheduled": True})}
 
 
@@ -98,4 +98,4 @@ def _surplus(cluster: MatchCluster, found: Repository) -> tuple[str, ...]:
 
 def _is_ours(cluster: MatchCluster, snapshot: Snapshot) -> bool:
     named = re.fullmatch(re.escape(cluster.index.name) + r"-\d{8}-\d{6}", snapshot.name)
-    return bool(named) and snapshot.scheduled and snapshot.cluster == f"{cluster.namespace}/{cluster.name}"
+    return bool(named) and snapshot.scheduled and snapshot.cluster == cluster.full_name
