@@ -249,6 +249,17 @@ def test_the_rights_of_the_documentation_are_enough_and_one_less_is_said(
     assert "the user of external.secretRef lacks a right: action [" in silence(bench)
 
 
+def connected(name: str, secure: elasticsearch.Formation, credentials: Path) -> ElasticStore:
+    """The service's store, as in a pod to which the credentials come as files."""
+    return ElasticStore.connect(
+        ",".join(secure.urls),
+        name,
+        manage_index=False,
+        ca_certs=str(secure.authority),
+        credentials=str(credentials),
+    )
+
+
 def test_an_api_key_does_as_well(
     bench: Bench, name: str, secure: elasticsearch.Formation, admin: Elasticsearch, tmp_path: Path
 ):
@@ -257,13 +268,7 @@ def test_an_api_key_does_as_well(
     bench.apply(secured(bench, name, secure))
     assert condition(look(bench), "IndexReady")["status"] == "True"
     (tmp_path / "apiKey").write_text(key)
-    store = ElasticStore.connect(
-        ",".join(secure.urls),
-        name,
-        manage_index=False,
-        ca_certs=str(secure.authority),
-        credentials=str(tmp_path),
-    )
+    store = connected(name, secure, tmp_path)
     store.add(record("a.jpg", 1))
     assert found(store, 1) == ["a.jpg"]
     store.close()
@@ -277,13 +282,7 @@ def test_the_service_takes_a_new_password_from_its_files_without_a_restart(
     look(bench)
     for key, value in (("username", "match"), ("password", USER["password"])):
         (tmp_path / key).write_text(value)
-    store = ElasticStore.connect(
-        ",".join(secure.urls),
-        name,
-        manage_index=False,
-        ca_certs=str(secure.authority),
-        credentials=str(tmp_path),
-    )
+    store = connected(name, secure, tmp_path)
     store.add(record("a.jpg", 1))
     admin.security.change_password(username="match", password="second-password")
     with pytest.raises(StoreUnavailableError, match="credentials"):

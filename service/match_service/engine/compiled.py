@@ -7,7 +7,7 @@ Python version, and run without the interpreter's lock. Without them all works t
 
 import ctypes
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,23 @@ _ROUNDING: Final = 1.5e-4
 Pairs = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
+class Weights(NamedTuple):
+    """What rows are held against, in whole steps; a pair is let through where the absolute product is at
+    least ``least`` minus ``rest`` times the row's last coordinate."""
+
+    steps: NDArray[np.int16]
+    """(q, 64)"""
+    least: int
+    rest: int
+
+    @classmethod
+    def of(cls, weights: NDArray[np.float32], least: float, rest: float) -> "Weights":
+        """The same of real numbers, rounded so that what they let through is let through."""
+        unit = 127 * _STEPS
+        steps = np.clip(np.rint(weights * unit), -_STEPS, _STEPS).astype(np.int16)
+        return cls(steps, int((least - _ROUNDING) * unit), int(rest * unit) + 1)
+
+
 class Inner:
     """The loops, of which there may be one set for each kind of processor."""
 
@@ -33,21 +50,17 @@ class Inner:
         self._sieve.argtypes = [pointer, whole, limit, limit, pointer, whole, pointer, pointer]
         self._dots.argtypes = [pointer, pointer, pointer, pointer, whole, pointer]
 
-    def near(
-        self, weights: NDArray[np.float32], least: float, rest: float, tiles: NDArray[np.int8], count: int
-    ) -> Pairs:
-        """Which of the first ``count`` rows of ``tiles`` (t, 64, 128) may be near which ``weights`` (q, 64).
+    def near(self, weights: Weights, tiles: NDArray[np.int8], count: int) -> Pairs:
+        """Which of the first ``count`` rows in ``tiles`` (t, 64, 128) may be near which of the ``weights``.
 
-        Rows and views, both (m,), where the absolute product is at least ``least`` minus ``rest`` times the
-        row's last coordinate, and perhaps where it is a little less. Room for all pairs is set aside, though
-        hardly ever touched.
+        Rows and views, both (m,). Room for all pairs is set aside, though hardly ever touched.
         """
-        unit = 127 * _STEPS
-        steps = np.clip(np.rint(weights * unit), -_STEPS, _STEPS).astype(np.int16)
-        limits = int((least - _ROUNDING) * unit), int(rest * unit) + 1
+        steps, least, rest = weights
         room = np.empty((2, len(steps) * count), dtype=np.int32)
         tiles = np.ascontiguousarray(tiles)
-        found = self._sieve(_at(steps), len(steps), *limits, _at(tiles), count, _at(room[0]), _at(room[1]))
+        found = self._sieve(
+            _at(steps), len(steps), least, rest, _at(tiles), count, _at(room[0]), _at(room[1])
+        )
         return room[0, :found].astype(np.intp), room[1, :found].astype(np.intp)
 
     def dots(self, halves: NDArray[np.uint8], queries: NDArray[np.uint8], pairs: Pairs) -> NDArray[np.int16]:

@@ -115,6 +115,7 @@ class Sieve:
         # reached at equal lengths.
         cosine = 1 - 2 * cutoff**2 if cutoff < 1 else -1.0
         self._least = cosine - _ROUNDING - _FLOAT_ERROR
+        self._steps = compiled.Weights.of(self._weights, self._least, self._rest)
 
     def pairs(self, sketches: Sketches, count: int) -> Pairs:
         """Rows and views, by number, both (m,), of which the distance of the row to the view or to its
@@ -131,7 +132,7 @@ class Sieve:
     def _way(self, count: int) -> tuple[int, Callable[[Sketches, int], Pairs]]:
         """How many rows to look at at once, and what looks at them."""
         if compiled.inner is not None:
-            return _CALL, partial(compiled.inner.near, self._weights, self._least, self._rest)
+            return _CALL, partial(compiled.inner.near, self._steps)
         views = len(self._weights)
         step = max(TILE, min(_CHUNK, 16 * _CHUNK // views) // TILE * TILE)
         return step, partial(self._near, _Scratch(tiles(min(step, count)), views))
