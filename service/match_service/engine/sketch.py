@@ -98,8 +98,8 @@ class _Scratch:
     """Work space of numpy, so that a pass allocates next to nothing."""
 
     def __init__(self, tiles: int, views: int) -> None:
-        self.wide = np.empty((SKETCH_BYTES, tiles, TILE), dtype=np.float32)
-        self.products = np.empty((views, tiles * TILE), dtype=np.float32)
+        self.wide = np.empty((tiles, SKETCH_BYTES, TILE), dtype=np.float32)
+        self.products = np.empty((tiles, views, TILE), dtype=np.float32)
 
 
 class Sieve:
@@ -138,12 +138,12 @@ class Sieve:
         return step, partial(self._near, _Scratch(tiles(min(step, count)), views))
 
     def _near(self, scratch: "_Scratch", part: Sketches, count: int) -> Pairs:
-        """The same of one chunk, by numpy."""
-        np.copyto(scratch.wide[:, : len(part)], part.transpose(1, 0, 2))
-        flat = scratch.wide.reshape(SKETCH_BYTES, -1)[:, :count]
-        likeness = np.matmul(self._weights, flat, out=scratch.products[:, :count])
-        np.abs(likeness, out=likeness)
-        needed = self._least - self._rest * flat[-1]
-        near = np.flatnonzero(likeness.max(axis=0, initial=-1.0) >= needed)
-        view, row = np.nonzero(likeness[:, near] >= needed[near])
-        return near[row], view
+        """The same of one chunk, by numpy: one product for each tile, which is read as it lies."""
+        wide, products = scratch.wide[: len(part)], scratch.products[: len(part)]
+        np.copyto(wide, part)
+        likeness = np.abs(np.matmul(self._weights, wide, out=products), out=products)
+        needed = self._least - self._rest * wide[:, -1]
+        rows = np.flatnonzero((likeness.max(axis=1) >= needed).reshape(-1)[:count])
+        tile, lane = np.divmod(rows, TILE)
+        near, view = np.nonzero(likeness[tile, :, lane] >= needed[tile, lane, None])
+        return rows[near], view
