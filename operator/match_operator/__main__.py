@@ -65,7 +65,7 @@ async def _run(settings: Config, kube: Kube, leadership: Leadership | None) -> N
     reconcile = Reconciler(settings, kube, may_write=fence)
     queue = WorkQueue(reconcile, settings.workers, reconcile.calm.hear)
     loop = asyncio.get_running_loop()
-    started: list[bool] = []
+    working: list[bool] = []
     leading: asyncio.Future[bool] = loop.create_future()
     beat = [time.monotonic()]
 
@@ -79,8 +79,10 @@ async def _run(settings: Config, kube: Kube, leadership: Leadership | None) -> N
             return f"the event loop has not moved for {silence:.0f} seconds"
         if leadership and (sentence := leadership.problem()):
             return sentence
-        if leading.done() and not started:
+        if leading.done() and not working:
             return "not connected to the API server yet"
+        if working and not working[-1]:
+            return "the work has ended, but the process has not"
         return queue.stalled(loop.time())
 
     try:
@@ -92,7 +94,7 @@ async def _run(settings: Config, kube: Kube, leadership: Leadership | None) -> N
     pulse = asyncio.create_task(heartbeat())
     if await _leads(leadership, leading):
         registry = kopf.OperatorRegistry()
-        handlers.register(registry, queue, kube, settings, lambda: started.append(True))
+        handlers.register(registry, queue, kube, settings, working.append)
         await kopf.operator(
             registry=registry,
             standalone=True,

@@ -6,8 +6,9 @@ annotation grows with the spec, and Kubernetes' garbage collector removes the ch
 
 import asyncio
 import datetime
+import itertools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import kopf
@@ -37,16 +38,33 @@ TOKEN_LIFE: Final = datetime.timedelta(minutes=10)
 """A projected service account token is rewritten well before it ends; kopf reads it anew this often."""
 
 
+class Patience:
+    """Seconds between tries of a request, without end.
+
+    kopf ends the operator when its tries are used up: a namespace that may no longer be watched would take
+    from all others who looks after them.
+    """
+
+    def __iter__(self) -> Iterator[float]:
+        """From the first try on."""
+        return itertools.chain((1, 1, 2, 3, 5, 8, 13, 21), itertools.repeat(60))
+
+
 def register(
-    registry: kopf.OperatorRegistry, queue: WorkQueue, kube: Kube, config: Config, ready: Callable[[], None]
+    registry: kopf.OperatorRegistry,
+    queue: WorkQueue,
+    kube: Kube,
+    config: Config,
+    works: Callable[[bool], None],
 ) -> None:
-    """Wire kopf's events to the queue."""
+    """Wire kopf's events to the queue; ``works`` is told when work begins and when it has ended."""
 
     @kopf.on.startup(registry=registry)
     async def start(settings: kopf.OperatorSettings, memo: Any, **_: Any) -> None:
         settings.scanning.disabled = True
         settings.posting.enabled = False
         settings.networking.request_timeout = 60
+        settings.networking.error_backoffs = Patience()
         for child in CHILDREN:
             # Selected by the server: else every ConfigMap and pod there is would be sent here.
             settings.watching.label_selectors[child] = names.CLUSTER_LABEL
@@ -54,10 +72,11 @@ def register(
             asyncio.create_task(queue.run()),
             asyncio.create_task(_resync(queue, kube, config)),
         ]
-        ready()
+        works(True)
 
     @kopf.on.cleanup(registry=registry)
     async def stop(memo: Any, **_: Any) -> None:
+        works(False)
         for task in memo.tasks:
             task.cancel()
         await asyncio.gather(*memo.tasks, return_exceptions=True)

@@ -207,6 +207,29 @@ def test_another_index_behind_the_alias_is_read_anew(url: str, client: Elasticse
     assert (found(replica.store, 1), found(replica.store, 2), replica.exact) == (["old"], ["new"], True)
 
 
+def test_an_index_that_was_replaced_and_removed_is_missed_by_no_search(
+    url: str, client: Elasticsearch
+) -> None:
+    """A restore does so; the mirror only hears of it in its next round."""
+    alias = elastic.make_index(url)
+    replica = Replica(url, alias)
+    replica.store.add(record("old", 1))
+    replica.follower.follow()
+    client.indices.create(index=f"{alias}-000002")
+    client.indices.update_aliases(
+        actions=[
+            {"add": {"index": f"{alias}-000002", "alias": alias, "is_write_index": True}},
+            {"remove_index": {"index": f"{alias}-000001"}},
+        ]
+    )
+    assert replica.exact
+    assert found(replica.store, 1) == []
+    replica.store.add(record("new", 2))
+    assert found(replica.store, 2) == ["new"]
+    replica.follower.follow()
+    assert (found(replica.store, 1), found(replica.store, 2), replica.exact) == ([], ["new"], True)
+
+
 def test_more_changes_than_fit_a_page_are_all_found(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mirrored, "CHANGES", 3)
     monkeypatch.setattr(reading, "CHANGES", 2)

@@ -68,6 +68,20 @@ def test_the_log_can_be_read_by_machines(bench: Bench, operators: Operators):
     assert all(set(line) >= {"time", "level", "logger", "message"} for line in lines)
 
 
+@THOROUGH
+def test_a_namespace_that_may_not_be_watched_takes_nobody_the_others_care(bench: Bench, operators: Operators):
+    operator = operators.start("one", MATCH_WATCH_NAMESPACES=f"{bench.namespace},kube-public")
+    refused = "kube-public/matchclusters"
+    wait(
+        lambda: sum(refused in line for line in operator.log.read_text().splitlines()) > 9,
+        150,
+        operators.logs,
+    )
+    bench.apply()
+    operators.wait_seen("photos")
+    assert operator.get("/healthz", operator.health_port)[0] == 200
+
+
 # --- who acts -------------------------------------------------------------------------------------------
 
 

@@ -51,6 +51,8 @@ def _present(
     for shard, checkpoint in view.shards:
         searches += _changed(shard, checkpoint)
     responses = client.msearch(index=alias, searches=searches)["responses"]
+    if any(_is_gone(response) for response in responses):
+        return None
     newest: dict[str, Hit] = {}
     for response in responses[: len(parts)]:
         if complete(response)["_shards"]["total"] != len(view.shards):
@@ -69,8 +71,15 @@ def _all_changes(client: Elasticsearch, shard: Shard, response: Any, newest: dic
         if len(hits) < CHANGES:
             return True
         answer = client.msearch(searches=_changed(shard, hits[-1]["_seq_no"]))
+        if _is_gone(answer["responses"][0]):
+            return False
         response = complete(answer["responses"][0])
     return False
+
+
+def _is_gone(response: Any) -> bool:
+    """Whether there is no such index any more: another one has taken its place behind the alias."""
+    return bool(response.get("error", {}).get("type") == "index_not_found_exception")
 
 
 def _merge(newest: dict[str, Hit], response: Any) -> None:
