@@ -58,6 +58,12 @@ class Cluster:
         """
         return foreign.ensure(self.target) if self.target else images.ensure(lab.living())
 
+    @functools.cached_property
+    def older_elasticsearch(self) -> tuple[str, str]:
+        """Version and image of an Elasticsearch that can be upgraded to that of `images`. Local only."""
+        self._ours("put another Elasticsearch on a node")
+        return images.ensure_older(lab.living())
+
     @property
     def nodes(self) -> dict[str, str]:
         """The cluster's nodes and the zone of each (empty where it has none), lost ones among them."""

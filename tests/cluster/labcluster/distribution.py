@@ -7,12 +7,16 @@ import re
 import shutil
 import tempfile
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from labcluster import builds, host, paths, progress
 
 SOURCES = paths.DEFINITIONS / "elasticsearch"
 VERSION = re.findall(r"<elasticsearch.version>(.*)</", (SOURCES / "pom.xml").read_text())[0]
+OLDER = "8.19.20"
+"""What a story upgrades from. Maven Central holds its server, but not its modules: those are `VERSION`'s."""
+SERVER = ("server", "entitlement-bridge")
 # What the security module's descriptor requires by name and nobody publishes on Maven Central.
 ABSENT = {
     "org.opensaml.core": "org/opensaml/core",
@@ -43,19 +47,29 @@ def defined_by() -> tuple[list[Path], Path]:
     return builds.files_under(SOURCES, Path(__file__)), paths.DEFINITIONS.parent
 
 
-def path() -> Path:
+def path(version: str = VERSION) -> Path:
     """The distribution's folder, built on the first call (45 s and 70 MB of downloads when cold)."""
-    key = builds.key(*defined_by())
-    return builds.built("elasticsearch", key, "about 1 min", _build)
+    key = builds.key(*defined_by(), version)
+    thing = "elasticsearch" if version == VERSION else f"elasticsearch-{version}"
+    return builds.built(thing, key, "about 1 min", lambda out: _build(out, version))
 
 
-def _build(out: Path) -> None:
+@dataclass(frozen=True)
+class Assembly:
+    """A distribution in the making: where it goes, a folder for what is left over, and its version."""
+
+    out: Path
+    work: Path
+    version: str
+
+
+def _build(out: Path, version: str) -> None:
     host.install(host.missing() & host.ELASTICSEARCH)
     with tempfile.TemporaryDirectory() as folder:
-        work = Path(folder)
-        _libraries(out, work)
-        _own_parts(out, work)
-        _security(out, work)
+        making = Assembly(out, Path(folder), version)
+        _libraries(making)
+        _own_parts(making)
+        _security(making)
     for name in ("config/jvm.options.d", "data", "logs", "plugins", "bin"):
         (out / name).mkdir(parents=True)
     for file in (SOURCES / "config").iterdir():
@@ -70,9 +84,10 @@ def _build(out: Path) -> None:
     )
 
 
-def _jars(profile: str, work: Path) -> list[Path]:
-    into = work / profile
+def _jars(profile: str, making: Assembly) -> list[Path]:
+    into = making.work / profile
     goal = ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={into}"]
+    goal += [f"-Delasticsearch.version={making.version if profile in SERVER else VERSION}"]
     settings = {"JAVA_HOME": str(java().parent)}
     progress.run(
         ["mvn", "-B", "-q", "-f", SOURCES / "pom.xml", f"-P{profile}", *goal], "elasticsearch", env=settings
@@ -80,38 +95,47 @@ def _jars(profile: str, work: Path) -> list[Path]:
     return sorted(into.glob("*.jar"))
 
 
-def _libraries(out: Path, work: Path) -> None:
+def _libraries(making: Assembly) -> None:
+    out = making.out
     (out / "lib/tools/ansi-console").mkdir(parents=True)
     for name in ("lib/entitlement-agent", "lib/entitlement-bridge", "lib/platform"):
         (out / name).mkdir()
-    for jar in _jars("server", work):
+    for jar in _jars("server", making):
         shutil.copy(jar, out / "lib")
-    for jar in _jars("entitlement-bridge", work):
+    for jar in _jars("entitlement-bridge", making):
         if jar.name.startswith("elasticsearch-entitlement-bridge-"):
             shutil.copy(jar, out / "lib/entitlement-bridge")
-    _module(out, work, "transport-netty4")
+    _module(making, "transport-netty4")
 
 
-def _module(out: Path, work: Path, name: str, *parents: str) -> None:
-    """modules/<name>: its jars but those a parent has; descriptor and policy travel inside its own jar."""
+def _module(making: Assembly, name: str, *parents: str) -> None:
+    """modules/<name>: its jars but those a parent has; descriptor and policy travel inside its own jar.
+
+    A server loads only modules whose descriptor names its own version.
+    """
+    out = making.out
     folder = out / "modules" / name
     folder.mkdir(parents=True)
     above = [out / "lib", *(out / "modules" / parent for parent in parents)]
-    for jar in _jars(name, work):
-        if not any((parent / jar.name).exists() for parent in above):
+    for jar in _jars(name, making):
+        same = jar.name.replace(VERSION, making.version)
+        if not any((parent / each).exists() for parent in above for each in (jar.name, same)):
             shutil.copy(jar, folder)
     with zipfile.ZipFile(folder / f"{name}-{VERSION}.jar") as jar_file:
         inside = f"META-INF/es-plugins/{name}/"
         for entry in jar_file.namelist():
             if entry.startswith(inside) and not entry.endswith("/"):
                 (folder / entry.removeprefix(inside)).write_bytes(jar_file.read(entry))
+    descriptor = folder / "plugin-descriptor.properties"
+    descriptor.write_text(descriptor.read_text().replace(VERSION, making.version))
 
 
-def _compile(out: Path, part: str, work: Path) -> Path:
-    into = work / f"classes-{part}"
+def _compile(making: Assembly, part: str) -> Path:
+    into = making.work / f"classes-{part}"
     sources = sorted((SOURCES / "java" / part).rglob("*.java"))
     progress.run(
-        [java() / "javac", "--release", "17", "-cp", f"{out}/lib/*", "-d", into, *sources], "elasticsearch"
+        [java() / "javac", "--release", "17", "-cp", f"{making.out}/lib/*", "-d", into, *sources],
+        "elasticsearch",
     )
     return into
 
@@ -125,21 +149,22 @@ def _jar(target: Path, classes: Path, manifest: str = "", below: str = "") -> No
             jar.write(file, str(file.relative_to(classes)))
 
 
-def _own_parts(out: Path, work: Path) -> None:
-    _jar(out / "lib/entitlement-agent/agent.jar", _compile(out, "agent", work), AGENT)
-    _jar(out / "lib/tools/launcher.jar", _compile(out, "launcher", work))
-    _jar(out / "lib/tools/ansi-console/console.jar", _compile(out, "console", work))
+def _own_parts(making: Assembly) -> None:
+    out = making.out
+    _jar(out / "lib/entitlement-agent/agent.jar", _compile(making, "agent"), AGENT)
+    _jar(out / "lib/tools/launcher.jar", _compile(making, "launcher"))
+    _jar(out / "lib/tools/ansi-console/console.jar", _compile(making, "console"))
     module = out / "modules/match-lab"
     module.mkdir()
-    _jar(module / "match-lab.jar", _compile(out, "module", work))
+    _jar(module / "match-lab.jar", _compile(making, "module"))
     descriptor = (SOURCES / "java/module/plugin-descriptor.properties").read_text()
-    (module / "plugin-descriptor.properties").write_text(descriptor.replace("@VERSION@", VERSION))
+    (module / "plugin-descriptor.properties").write_text(descriptor.replace("@VERSION@", making.version))
 
 
-def _security(out: Path, work: Path) -> None:
-    _module(out, work, "x-pack-core")
-    _module(out, work, "x-pack-security", "x-pack-core")
-    classes = _compile(out, "saml", work)
+def _security(making: Assembly) -> None:
+    _module(making, "x-pack-core")
+    _module(making, "x-pack-security", "x-pack-core")
+    classes = _compile(making, "saml")
     for name, below in ABSENT.items():
-        target = out / f"modules/x-pack-security/absent-{name}.jar"
-        _jar(target, classes if below else work / "nothing", f"Automatic-Module-Name: {name}\n", below)
+        target = making.out / f"modules/x-pack-security/absent-{name}.jar"
+        _jar(target, classes if below else making.work / "nothing", f"Automatic-Module-Name: {name}\n", below)

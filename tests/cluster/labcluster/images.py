@@ -1,6 +1,7 @@
 """The images of the workload, built from this checkout, under tags made of what defines them."""
 
 import concurrent.futures
+import functools
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -52,11 +53,11 @@ def ours(name: str, base_key: str) -> Image:
     return Image(name, dockerfile, lambda: root, key, "about 1 min, 15 s when only our code has changed")
 
 
-def elasticsearch() -> Image:
+def elasticsearch(version: str = distribution.VERSION) -> Image:
     """A server from Maven artifacts that honours the official image's contract."""
-    sources = distribution.SOURCES
-    key = builds.key(*distribution.defined_by(), _base_key())
-    return Image("elasticsearch", sources / "Dockerfile", distribution.path, key, "about 2 min")
+    key = builds.key(*distribution.defined_by(), _base_key(), version)
+    file, context = distribution.SOURCES / "Dockerfile", functools.partial(distribution.path, version)
+    return Image("elasticsearch", file, context, key, "about 2 min")
 
 
 def _all() -> list[Image]:
@@ -72,7 +73,15 @@ def build_ahead() -> None:
 
 def ensure(nodes: Sequence[Node]) -> dict[str, str]:
     """Build and load what a node does not have; references of `elasticsearch`, `operator`, `service`."""
-    images = _all()
+    return _ensure(_all(), nodes)
+
+
+def ensure_older(nodes: Sequence[Node]) -> tuple[str, str]:
+    """Version and reference of an Elasticsearch that can be upgraded to the one of `ensure`."""
+    return distribution.OLDER, *_ensure([elasticsearch(distribution.OLDER)], nodes).values()
+
+
+def _ensure(images: Sequence[Image], nodes: Sequence[Node]) -> dict[str, str]:
     for image, lacking in _lacking(images, nodes).items():
         with builds.locked("images"):
             _build(image)
