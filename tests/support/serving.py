@@ -21,6 +21,7 @@ from labcluster import processes
 
 START_SECONDS = 60
 MIDDLE = "Serving the Match API on "
+PROBES = "Probes are answered on "
 Files = Mapping[str, bytes]
 
 
