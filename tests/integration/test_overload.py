@@ -1,4 +1,4 @@
-"""More requests than the service can answer: a bounded number waits, the rest is told so, probes are answered."""
+"""More requests than can be answered: a bounded number waits, the rest is told so, probes are answered."""
 
 import socket
 import threading

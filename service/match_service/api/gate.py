@@ -1,7 +1,8 @@
 """How many requests are worked on at once, how many may wait, and who is turned away beyond that.
 
 Without it requests would wait in the server without a bound, each longer than the one before, until they are
-answered long after its client has gone. Probes and metrics pass by, so that a busy process does not look like a dead one.
+answered long after their clients have gone. Probes and metrics pass by, so that a busy process does not look
+like a dead one.
 """
 
 import threading
