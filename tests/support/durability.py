@@ -16,33 +16,11 @@ from pathlib import Path
 import killing
 import machine
 import power_cut
+import written
 from power_cut import Recording, Reopening
 
-PAGE = Path(__file__).resolve().parents[2] / "docs/durability.md"
 CHANGES = 1200
 SABOTAGED = 50
-INTRODUCTION = """\
-# What the embedded store keeps
-
-An add or delete that was acknowledged is on the disk. `python tests/support/durability.py`, a part of `make soak`, shows
-it and writes this page; `tests/contract/test_durability.py`, a part of `make test`, does the same with fewer kills.
-
-**Kills.** A real `match-service serve` is killed (SIGKILL, all its processes at once) at random moments while four
-writers add, overwrite, import and delete over HTTP. After each restart every acknowledged write must be there, a write
-that was on its way must be there whole or not at all, and a sample is searched for.
-
-**Power cuts.** Killing a program loses nothing that it has handed to the kernel; a power cut does. So a run of the store
-(two processes of two threads, overwriting and deleting, with several checkpoints, a clean stop and a second start) is
-recorded write by write and sync by sync, by a small library loaded before the C library. At random moments, half of them
-just after an acknowledgement, the files are built as a power cut may leave them: what was synced is there; of all the
-rest, writes are dropped, reordered or torn into sectors of 512 bytes, and names that were made or removed since the
-folder was synced are there or not. The store is opened on each such state, compared with what was acknowledged by then,
-written to, and checked by SQLite. That the recording misses no write is checked by comparing it with the real files.
-
-**Sabotage.** The same must find losses when the disk is not waited for: with all syncs left out of the recording, with
-those of the folder left out, and recorded from a store whose `synchronous` was lowered.
-
-"""
 
 
 @dataclass
@@ -98,8 +76,8 @@ def _kills(folder: Path, count: int, seed: int) -> tuple[Row, str]:
     print("\n".join(faults[:20]), file=sys.stderr)
     median, longest = statistics.median(result.restarts), max(result.restarts)
     said = (
-        f"When the service was killed {result.open} writes were on their way. It was ready {median:.1f} s after "
-        f"its start (median; {longest:.1f} s at most), Python's own start included."
+        f"When the service was killed {result.open} writes were on their way. It was ready {median:.1f} s"
+        f" after its start (median; {longest:.1f} s at most), Python's own start included."
     )
     return Row("kills", count, result.acknowledged, len(faults), time.monotonic() - began), said
 
@@ -124,8 +102,7 @@ def main() -> int:
         for row in rows
     ]
     table = "\n".join(lines)
-    PAGE.write_text(f"{INTRODUCTION}{table}\n\n{said}\n\nOn {machine.description()}.\n", "utf-8")
-    print(table)
+    written.put("durability.md", "measured", f"{table}\n\n{said}\n\nOn {machine.description()}.")
     return 0 if all(row.holds for row in rows) else 1
 
 
