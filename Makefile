@@ -7,7 +7,7 @@ PYTEST := $(PY) -m pytest
 SUPPORT := PYTHONPATH=tests/cluster $(PY)
 ARGS ?=
 
-.PHONY: help demo test check unit contract integration e2e reliability bench venv format crd lock \
+.PHONY: help demo test check unit contract integration e2e reliability fuzz soak bench venv format crd lock \
   images up status kubeconfig down purge clean
 
 help: ## this list
