@@ -4,9 +4,10 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 LAB := PYTHONPATH=tests/cluster $(PY) -m labcluster
 PYTEST := $(PY) -m pytest
+SUPPORT := PYTHONPATH=tests/cluster $(PY)
 ARGS ?=
 
-.PHONY: help demo test check unit contract integration e2e reliability bench venv format crd lock \
+.PHONY: help demo test check unit contract integration e2e reliability fuzz soak bench venv format crd lock \
   images up status kubeconfig down purge clean
 
 help: ## this list
@@ -39,6 +40,11 @@ reliability: venv ## changes, kills and crashes without number under traffic: tw
 	  RELIABILITY=2000 $(PYTEST) -s tests/unit/operator/test_any_order.py tests/integration/test_alerts.py tests/integration/test_operator.py \
 	    tests/integration/test_real_nodes.py && \
 	  RELIABILITY=1 $(PYTEST) -s tests/e2e -k story $(ARGS)
+fuzz: venv ## 20,000 made-up requests and 5,000 damaged images: half an hour; writes docs/fuzz.md
+	@$(SUPPORT) tests/support/fuzz.py $(ARGS)
+soak: venv ## power cuts, kills, load and overload over both stores: 45 minutes; writes docs/durability.md and load.md
+	@$(SUPPORT) tests/support/durability.py
+	@$(SUPPORT) tests/support/load.py $(ARGS)
 bench: venv ## measurements against peers, minutes each
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/bench.txt
 	@$(PY) tests/run.py bench

@@ -35,6 +35,8 @@ HTTP_PORT: Final = 9200
 TRANSPORT_PORT: Final = 9300
 READINESS_PORT: Final = 8080
 API_PORT: Final = 8080
+API_HEALTH_PORT: Final = 8081
+"""For the kubelet alone."""
 API_SERVICE_PORT: Final = 80
 
 DATA_VOLUME: Final = "data"

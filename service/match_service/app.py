@@ -10,6 +10,7 @@ from flask import Flask, Response, request
 from match_service import thumbnails, web
 from match_service.api import about, duplicates, errors, health, rest, routes, thumbnail, transfer
 from match_service.api.endpoints import SCOPES
+from match_service.api.gate import Gate
 from match_service.api.guard import Guard
 from match_service.api.params import FormRequest
 from match_service.duplicates import Duplicates
@@ -26,6 +27,8 @@ from match_service.store.pictured import PicturedStore
 DISCARD_BYTES: Final = 64 * 1024 * 1024
 DISCARD_CHUNK: Final = 64 * 1024
 DISCARD_SECONDS: Final = 10
+OVERLOADED_SECONDS: Final = 1
+"""The same where there is too much to do already."""
 
 
 def open_store(settings: Settings, memory: MirrorMemory | None = None) -> Store:
@@ -81,6 +84,7 @@ def create_app(
         app.register_blueprint(web.blueprint(thumbnails=kept is not None))
     errors.register(app)
     Guard(settings, {**SCOPES, **web.SCOPES}).register(app)
+    Gate(settings.threads, settings.queue).register(app)
     app.after_request(_plain_options)
     app.after_request(_discard_body)
     return app
@@ -110,7 +114,8 @@ def _plain_options(response: Response) -> Response:
 
 def _discard_body(response: Response) -> Response:
     """Read what a refused request still sends, so that its client sees the answer and not a reset."""
-    deadline = time.monotonic() + DISCARD_SECONDS
+    seconds = OVERLOADED_SECONDS if response.status_code == 503 else DISCARD_SECONDS
+    deadline = time.monotonic() + seconds
     left = DISCARD_BYTES
     with contextlib.suppress(Exception):  # whatever the WSGI server raises for a broken stream
         while left > 0 and time.monotonic() < deadline:

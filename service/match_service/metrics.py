@@ -42,10 +42,13 @@ STAGES: Final = Histogram(
 IN_FLIGHT: Final = Gauge(
     "match_requests_in_flight", "Requests that are being answered.", multiprocess_mode="livesum"
 )
+WAITING: Final = Gauge(
+    "match_requests_waiting", "Requests that wait for a free thread.", multiprocess_mode="livesum"
+)
 DECODE_FAILURES: Final = Counter("match_decode_failures_total", "Images refused, by reason.", ["reason"])
 FETCH_FAILURES: Final = Counter("match_fetch_failures_total", "URLs that could not be fetched.")
 STORE_ERRORS: Final = Counter("match_store_errors_total", "Calls the store could not answer.", ["endpoint"])
-OVERLOADS: Final = Counter("match_overloads_total", "Images turned away because too many were waiting.")
+OVERLOADS: Final = Counter("match_overloads_total", "Requests turned away because too many were waiting.")
 
 ENDPOINT: Final = contextvars.ContextVar("endpoint", default="none")
 """Endpoint of the request that is being answered, "none" for an unknown path."""

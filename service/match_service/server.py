@@ -24,6 +24,7 @@ from gunicorn.http import errors as http_errors
 from gunicorn.workers.gthread import ThreadWorker
 
 from match_service import engine, thumbnails
+from match_service.api import probes
 from match_service.api.guard import is_local
 from match_service.app import create_app, open_store
 from match_service.errors import MatchError
@@ -40,6 +41,10 @@ KEEPALIVE_SECONDS: Final = 75
 GRACE_SECONDS: Final = 25
 SILENCE_SECONDS: Final = 30
 REQUEST_LINE_BYTES: Final = 8190
+IDLE_CONNECTIONS: Final = 1000
+"""Of each worker, beyond those that have a thread; further ones wait to be accepted."""
+SPARE_THREADS: Final = 8
+"""Of each worker, for what does not wait: probes, and refusals while all others work or wait."""
 
 log = logging.getLogger("match_service")
 
@@ -118,8 +123,15 @@ class _Arbiter(Arbiter):  # type: ignore[misc]
 class _Application(BaseApplication):  # type: ignore[misc]
     """What gunicorn asks for: its configuration, and the WSGI application once per worker."""
 
-    def __init__(self, settings: Settings, listener: socket.socket, workshop: Workshop | None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        listener: socket.socket,
+        probed: socket.socket | None,
+        workshop: Workshop | None,
+    ) -> None:
         self._settings = settings
+        self._probed = probed
         self._workshop = workshop
         self._listener = listener
         self.draining = _Flag()
@@ -128,11 +140,13 @@ class _Application(BaseApplication):  # type: ignore[misc]
         super().__init__()
 
     def load_config(self) -> None:
+        threads = self._settings.threads + self._settings.queue + SPARE_THREADS
         options = {
             "bind": f"fd://{self._listener.detach()}",
             "worker_class": Worker,
             "workers": self._settings.workers,
-            "threads": self._settings.threads,
+            "threads": threads,
+            "worker_connections": threads + IDLE_CONNECTIONS,
             "keepalive": KEEPALIVE_SECONDS,
             "timeout": 60,
             "graceful_timeout": GRACE_SECONDS,
@@ -149,6 +163,8 @@ class _Application(BaseApplication):  # type: ignore[misc]
     def load(self) -> Any:
         """Open the store and build the application; runs in each worker after the fork."""
         store = open_store(self._settings, self._memory)
+        if self._probed is not None:
+            probes.start(self._probed, probes.create_app(store, self.draining.is_set))
         return create_app(self._settings, store, self.draining.is_set, self._workshop)
 
 
@@ -164,9 +180,14 @@ def serve(settings: Settings) -> None:
     _try_thumbnails(settings)
     listener = _listen(settings.host, settings.port)
     log.info("Serving the Match API on %s, images in %s.", _url(listener), _store_name(settings))
+    probed = None
+    if settings.health_port is not None:
+        probed = _listen(settings.host, settings.health_port, "MATCH_HEALTH_PORT")
+        probed.setblocking(False)  # all workers wake for one probe
+        log.info("Probes are answered on %s as well.", _url(probed))
     processes = settings.decode_processes
     workshop = Workshop(processes, settings.decode_seconds) if processes else None
-    application = _Application(settings, listener, workshop)
+    application = _Application(settings, listener, probed, workshop)
     arbiter = _Arbiter(application)
     arbiter.draining, arbiter.drain_seconds = application.draining, settings.drain_seconds
     arbiter.workshop = workshop
@@ -224,7 +245,7 @@ def _try_thumbnails(settings: Settings) -> None:
         raise CannotServeError(str(error)) from error
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int, variable: str = "PORT") -> socket.socket:
     try:
         family, kind, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -235,9 +256,9 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.listen(2048)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            reason = f"port {port} of {host} is in use by another program; set PORT to a free one"
+            reason = f"port {port} of {host} is in use by another program; set {variable} to a free one"
         elif error.errno == errno.EACCES:
-            reason = f"port {port} may not be opened by this user; set PORT to one above 1023"
+            reason = f"port {port} may not be opened by this user; set {variable} to one above 1023"
         else:
             reason = f"cannot listen on {host} port {port}: {error.strerror or error}"
         raise CannotServeError(f"{reason[0].upper()}{reason[1:]}.") from error

@@ -69,6 +69,10 @@ class Settings:
     port: int = 8888
     workers: int = 1
     threads: int = 16
+    queue: int = 64
+    """Requests of each process that may wait while all its threads are busy; others are told to come back."""
+    health_port: int | None = None
+    """A port beside, for probes alone; 0 picks a free one."""
     drain_seconds: float = 1.0
     """Between SIGTERM and the last accepted connection; readiness says 503 meanwhile."""
     auth: str = ""
@@ -112,6 +116,10 @@ class Settings:
             port=env.number("PORT", 8888, 0, 65535),
             workers=env.number("WORKER_COUNT", 4 if url else 1, 1, 1024),
             threads=env.number("MATCH_THREADS", 16, 1, 1024),
+            queue=env.number("MATCH_QUEUE", 64, 0, 1024),
+            health_port=env.number("MATCH_HEALTH_PORT", 0, 0, 65535)
+            if env.text("MATCH_HEALTH_PORT", "")
+            else None,
             drain_seconds=float(env.number("MATCH_DRAIN_SECONDS", 1, 0, 3600)),
             auth=env.choice("MATCH_AUTH", ("", "open")),
             keys_file=Path(keys) if (keys := env.text("MATCH_API_KEYS_FILE", "")) else None,

@@ -162,6 +162,7 @@ class Workshop:
 
     def _help(self) -> None:
         _limit_memory()
+        _silence()
         for _ in range(JOBS):
             job = self._next()
             if job is None:
@@ -220,6 +221,13 @@ def _limit_memory() -> None:
     except OSError:  # not Linux
         return
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY,) * 2)
+
+
+def _silence() -> None:
+    """Codecs in C complain of damaged files on stderr, where the log is."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
 
 
 def _work(job: socket.socket) -> None:

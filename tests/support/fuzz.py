@@ -1,18 +1,19 @@
-"""Requests made up from the description of the API: none may be answered with a fault of ours.
+"""Requests made up from the description of the API, and damaged images: nothing may be a fault of ours.
 
-``python tests/support/fuzz.py --requests 20000`` starts the service over the embedded store and prints a
-table; tests/contract/test_fuzz.py does a little of the same.
+``make fuzz`` starts the service over the embedded store and writes the tables of docs/fuzz.md;
+tests/contract/test_fuzz.py does a little of the same.
 """
 
 import argparse
 import contextlib
 import json
+import re
 import sys
 import tempfile
+import time
 import warnings
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ import schemathesis
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
 
+import fuzz_images
+import machine
+import written
 from match_service.engine import scan
 from match_service.engine.layout import HALF, from_half
 from pictures import encode, flat, jpeg, picture
@@ -30,6 +34,18 @@ from serving import Server, server
 from website import website
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs/openapi.json"
+SLOWEST = 30.0
+"""Seconds within which every answer must come: the longest that fetching and decoding may take together."""
+GROWTH = 100
+"""MiB that all processes of the service together may take more in the end than after the first requests."""
+ANSWERED = 0.3
+"""Share of the requests to each operation that must be answered with 2xx."""
+LOGGED = re.compile(r"\d{4}-\d\d-\d\d [\d:,]+ (INFO|WARNING) match_service")
+"""What every line of the log looks like."""
+MARGIN = 1.1
+"""Requests asked for beyond those wanted: some operations run out of different ones."""
+WARMING = 200
+"""Damaged images before memory is looked at for the first time."""
 WEIGHTS = {GenerationMode.POSITIVE: 0.8, GenerationMode.NEGATIVE: 0.2}
 
 
@@ -39,6 +55,8 @@ class Outcome:
 
     statuses: Counter[int] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
+    slowest: float = 0.0
+    """Seconds that the slowest answer took."""
 
     @property
     def requests(self) -> int:
@@ -108,15 +126,22 @@ def fuzz(service: Server, requests: int, stored: int) -> dict[str, Outcome]:
     """About ``requests`` requests to ``service``, spread over all operations; outcomes by operation."""
     schema = schemathesis.openapi.from_path(str(DOCUMENT))
     operations = [result.ok() for result in schema.get_all_operations()]
+    varied = sum(_varies(operation) for operation in operations)
     table: dict[str, Outcome] = {}
     for operation in operations:
         outcome = table[f"{operation.method.upper()} {operation.path}"] = Outcome()
         (_add if operation.path == "/thumbnail" else _fill)(service, stored)
         for mode, weight in WEIGHTS.items():
-            each = max(1, round(requests / len(operations) * weight))
+            each = round(MARGIN * requests / varied * weight) + 1 if _varies(operation) else 1
             with contextlib.suppress(hypothesis.errors.Unsatisfiable):
                 _try(service, operation.as_strategy(generation_mode=mode), each, outcome)
     return table
+
+
+def _varies(operation: Any) -> bool:
+    """Whether there is more than one request to make up."""
+    raw = operation.definition.raw
+    return bool(raw.get("parameters") or raw.get("requestBody"))
 
 
 def _try(service: Server, cases: Any, examples: int, outcome: Outcome) -> None:
@@ -130,7 +155,9 @@ def _try(service: Server, cases: Any, examples: int, outcome: Outcome) -> None:
     )
     @hypothesis.given(cases)
     def attempt(case: Any) -> None:
+        began = time.monotonic()
         answer = case.call(base_url=service.url, timeout=60)
+        outcome.slowest = max(outcome.slowest, time.monotonic() - began)
         outcome.statuses[answer.status_code] += 1
         if answer.status_code >= 500:
             outcome.faults.append(f"{answer.status_code} {case.as_curl_command()[:2000]}")
@@ -138,9 +165,43 @@ def _try(service: Server, cases: Any, examples: int, outcome: Outcome) -> None:
     attempt()
 
 
-@contextlib.contextmanager
-def fuzzed(requests: int) -> Iterator[tuple[Server, dict[str, Outcome]]]:
-    """A service that has just been fuzzed, and what it answered."""
+@dataclass
+class Run:
+    """What a service did under fuzzing, and what it took."""
+
+    operations: dict[str, Outcome]
+    images: dict[str, fuzz_images.Outcome]
+    ready: bool
+    before: float
+    """MiB of all its processes, after the first requests."""
+    after: float
+    log: str
+
+    @property
+    def faults(self) -> list[str]:
+        """Everything that should not have been."""
+        outcomes = (*self.operations.values(), *self.images.values())
+        found = [fault for outcome in outcomes for fault in outcome.faults]
+        found += [
+            f"{name}: an answer took {outcome.slowest:.1f} s"
+            for name, outcome in (*self.operations.items(), *self.images.items())
+            if outcome.slowest > SLOWEST
+        ]
+        found += [
+            f"{name}: {outcome.share(2):.0%} answered with 2xx, less than {ANSWERED:.0%}"
+            for name, outcome in self.operations.items()
+            if outcome.share(2) < ANSWERED
+        ]
+        if self.after - self.before > GROWTH:
+            found.append(f"memory grew from {self.before:.0f} to {self.after:.0f} MiB")
+        strange = [line for line in self.log.splitlines() if not LOGGED.match(line)]
+        if strange:
+            found.append(f"the log has lines of others: {strange[:20]}")
+        return found if self.ready else [*found, "not ready in the end"]
+
+
+def run(requests: int, images: int) -> Run:
+    """Start a service over the embedded store, and fuzz it with so many requests and damaged images."""
     with (
         website(lambda name: jpeg(int(name)) if name.isdigit() else {}[name]) as site,
         tempfile.TemporaryDirectory() as folder,
@@ -152,23 +213,57 @@ def fuzzed(requests: int) -> Iterator[tuple[Server, dict[str, Outcome]]]:
         settings = {"MATCH_FETCH_PRIVATE_HOSTS": "localhost", "MATCH_ACCESS_LOG": "false"}
         settings["MATCH_THUMBNAILS"] = str(Path(folder, "thumbnails"))
         with server(Path(folder), **settings) as service:
-            yield service, fuzz(service, requests, stored)
+            _fill(service, stored)
+            fuzz_images.send_all(service, range(-WARMING, 0))
+            before = machine.resident(service.process.pid)
+            operations = fuzz(service, requests, stored)
+            damaged = fuzz_images.send_all(service, range(images))
+            ready = service.send("GET", "/readyz").status == 200
+            after = machine.resident(service.process.pid)
+            return Run(operations, damaged, ready, before, after, "".join(service.log))
+
+
+def report(made: Run) -> str:
+    """The tables of docs/fuzz.md."""
+    lines = [
+        "| operation | requests | 2xx | 4xx | 5xx | slowest |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for name, outcome in made.operations.items():
+        shares = " | ".join(f"{outcome.share(digit):.0%}" for digit in (2, 4, 5))
+        lines.append(f"| {name} | {outcome.requests:,} | {shares} | {outcome.slowest:.2f} s |")
+    lines += [
+        "",
+        "| format | files | 200 | 400 | other | slowest |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for name, images in sorted(made.images.items()):
+        read, refused = images.statuses[200], images.statuses[400]
+        other = images.files - read - refused
+        lines.append(f"| {name} | {images.files:,} | {read} | {refused} | {other} | {images.slowest:.2f} s |")
+    requests = sum(outcome.requests for outcome in made.operations.values())
+    files = sum(outcome.files for outcome in made.images.values())
+    faults, memory = len(made.faults), f"{made.before:.0f} MiB before and {made.after:.0f} MiB after"
+    return "\n".join(
+        (
+            *lines,
+            "",
+            f"{requests:,} requests and {files:,} files: {faults} faults. All processes of the service took",
+            f"{memory}; the bound is {GROWTH} MiB more. On {machine.description()}.",
+        )
+    )
 
 
 def main() -> int:
-    """Fuzz and print the table; 1 if anything was a fault."""
+    """Fuzz and write the tables; 1 if anything was a fault."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--requests", type=int, default=20_000)
-    with fuzzed(parser.parse_args().requests) as (service, table):
-        alive = service.send("GET", "/readyz").status == 200
-    print("| operation | requests | 2xx | 4xx | 5xx |\n| --- | --- | --- | --- | --- |")
-    for name, outcome in table.items():
-        shares = " | ".join(f"{outcome.share(digit):.0%}" for digit in (2, 4, 5))
-        print(f"| {name} | {outcome.requests:,} | {shares} |")
-    print(f"\n{sum(outcome.requests for outcome in table.values()):,} requests in all; ready after: {alive}")
-    faults = [fault for outcome in table.values() for fault in outcome.faults]
-    print("\n".join(faults[:20]), file=sys.stderr)
-    return 1 if faults or not alive else 0
+    parser.add_argument("--images", type=int, default=5000)
+    asked = parser.parse_args()
+    made = run(asked.requests, asked.images)
+    written.put("fuzz.md", "measured", report(made))
+    print("\n".join(made.faults[:20]), file=sys.stderr)
+    return 1 if made.faults else 0
 
 
 if __name__ == "__main__":

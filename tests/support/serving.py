@@ -21,6 +21,7 @@ from labcluster import processes
 
 START_SECONDS = 60
 MIDDLE = "Serving the Match API on "
+PROBES = "Probes are answered on "
 Files = Mapping[str, bytes]
 
 
@@ -112,6 +113,11 @@ class Server(Client):
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(seconds)
 
+    def kill(self) -> None:
+        """End all its processes at once, as they are; for a server that was started apart."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
 
 def environment(folder: Path, **settings: str) -> dict[str, str]:
     """An environment with nothing of ours set but ``settings``."""
@@ -121,13 +127,17 @@ def environment(folder: Path, **settings: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def server(folder: Path, *, wait: bool = True, **settings: str) -> Iterator[Server]:
-    """Start the service with ``settings`` as its environment; with ``wait`` until it is ready."""
+def server(folder: Path, *, wait: bool = True, apart: bool = False, **settings: str) -> Iterator[Server]:
+    """Start the service with ``settings`` as its environment; with ``wait`` until it is ready.
+
+    ``apart``: in a process group of its own, so that ``kill`` reaches all of it.
+    """
     begin = time.monotonic()
     process = subprocess.Popen(
         [sys.executable, "-m", "match_service", "serve"],
         env=environment(folder, **settings),
         cwd=folder,
+        start_new_session=apart,
         stderr=subprocess.PIPE,
         text=True,
     )

@@ -104,6 +104,7 @@ def _container(cluster: MatchCluster) -> Json:
         "MATCH_MANAGE_INDEX": "false",
         **credentials.env(cluster),
         "PORT": str(names.API_PORT),
+        "MATCH_HEALTH_PORT": str(names.API_HEALTH_PORT),
         "WORKER_COUNT": str(cluster.api.workers),
         **({} if _is_open(cluster) else {"MATCH_API_KEYS_FILE": f"{KEYS}/{names.KEYS_FILE}"}),
     }
@@ -111,7 +112,10 @@ def _container(cluster: MatchCluster) -> Json:
         "name": names.API,
         "image": cluster.resolved.api_image,
         "env": [{"name": name, "value": value} for name, value in env.items()],
-        "ports": [{"name": "http", "containerPort": names.API_PORT, "protocol": "TCP"}],
+        "ports": [
+            {"name": "http", "containerPort": names.API_PORT, "protocol": "TCP"},
+            {"name": "health", "containerPort": names.API_HEALTH_PORT, "protocol": "TCP"},
+        ],
         "resources": cluster.api.resources,
         "startupProbe": _probe("/livez", periodSeconds=1, failureThreshold=120),
         # All pods depend on the same Elasticsearch: what makes one unready makes them all, and the Service
@@ -149,4 +153,5 @@ def _keys_volume(cluster: MatchCluster) -> list[Json]:
 
 
 def _probe(path: str, **timing: int) -> Json:
-    return {"httpGet": {"path": path, "port": "http"}, **timing}
+    """On a port that clients do not use: the kubelet waits in no queue of theirs."""
+    return {"httpGet": {"path": path, "port": "health"}, **timing}

@@ -24,6 +24,8 @@ _CLEAR: Final = 2550
 """Variation in units of 1/2,550,000 that is far above what rounding adds to any sum (at most 1e-7)."""
 _FEW: Final = 8
 _BLOCK_PIXELS: Final = 1 << 20
+_MOST_FLAT: Final = 1000
+"""Flat lines after which it is quicker to make all the sums than to look on, line by line."""
 
 
 class Window(NamedTuple):
@@ -42,7 +44,7 @@ class _Line(Enum):
 
 
 class _UnsureError(Exception):
-    """Rounding would decide."""
+    """Rounding would decide, or too many lines are flat."""
 
 
 def window(frame: Frame) -> Window:
@@ -79,13 +81,24 @@ def _exact_limits(cumulative: NDArray[np.float64]) -> tuple[int, int]:
 
 def _limits(count: int, line: Callable[[int], _Line]) -> tuple[int, int]:
     """Positions of the percentiles among ``count`` lines whose variation ``line`` judges."""
+    flat = 0
+
+    def passed(index: int) -> bool:
+        nonlocal flat
+        if not _is_flat(line(index)):
+            return False
+        flat += 1
+        if flat > _MOST_FLAT:
+            raise _UnsureError
+        return True
+
     lower = floor((count - 1) * LOW) + 1
-    while lower < count and _is_flat(line(lower)):
+    while lower < count and passed(lower):
         lower += 1
     position = (count - 1) * HIGH
     upper = floor(position)
-    if upper == position or _is_flat(line(upper + 1)):
-        while upper > 0 and _is_flat(line(upper)):
+    if upper == position or passed(upper + 1):
+        while upper > 0 and passed(upper):
             upper -= 1
     else:
         upper += 1

@@ -163,7 +163,7 @@ def from_before(*unknown):
 
 @pytest.mark.parametrize(
     ("cluster", "digest"),
-    [(from_before("apiAuth", "security"), "b3297d22fe8c5547"), (from_before(), "e53a96b4d41e0288")],
+    [(from_before("apiAuth", "security"), "4716a731cbcd7a0a"), (from_before(), "e231cb1e9eb8e2f0")],
     ids=["before there were keys", "now"],
 )
 def test_pods_are_made_as_every_operator_before_made_them(cluster, digest):
@@ -201,6 +201,18 @@ def test_an_overloaded_api_pod_is_given_two_minutes_before_it_is_restarted():
     [container] = pod_templates(world.cluster())["photos-api"]["spec"]["containers"]
     probe = container["livenessProbe"]
     assert probe["periodSeconds"] * probe["failureThreshold"] >= 120
+
+
+def test_the_kubelet_asks_on_a_port_that_no_client_can_reach():
+    """In the queue of the clients it would find a busy pod dead."""
+    [container] = pod_templates(world.cluster())["photos-api"]["spec"]["containers"]
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    env = {each["name"]: each["value"] for each in container["env"]}
+    assert env["MATCH_HEALTH_PORT"] == str(ports["health"]) != env["PORT"]
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert container[probe]["httpGet"]["port"] == "health"
+    services = of_kind(world.objects(world.cluster()), "Service")
+    assert not [s for s in services for port in s["spec"]["ports"] if port["targetPort"] == "health"]
 
 
 def test_a_restart_that_was_asked_for_changes_only_the_pods_it_means():

@@ -51,6 +51,8 @@ def matches(selector, labels):
         ("elasticsearch", 9200, OPERATOR, SYSTEM, True),
         ("elasticsearch", 9300, pods("elasticsearch"), HERE, True),
         ("api", 8080, {}, ELSEWHERE, True),
+        ("api", 8081, {}, ELSEWHERE, False),
+        ("api", 8081, {}, HERE, False),
         ("elasticsearch", 9200, OPERATOR, ELSEWHERE, False),
         ("elasticsearch", 9200, {}, HERE, False),
         ("elasticsearch", 9200, pods("api"), ELSEWHERE, False),

@@ -7,10 +7,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from numpy.typing import NDArray
 from PIL import Image
 
 from match_service import engine
 from match_service.engine import compiled, layout, scan, sketch
+from match_service.engine.decode import Frame
+from match_service.engine.window import exact_window, window
 from match_service.errors import BadImageError
 from match_service.model import Signature
 
@@ -36,6 +39,28 @@ def test_a_signature_is_antisymmetric_and_zero_beyond_the_grid() -> None:
     assert np.array_equal(layout.from_half(signature[layout.HALF]), signature)
     assert not signature[~layout.INSIDE].any()
     assert (len(layout.HALF), int(layout.INSIDE.sum())) == (272, 544)
+
+
+class Counted(Frame):
+    """Counts how often pixels are asked for."""
+
+    asked = 0
+
+    def region(self, top: int, bottom: int, left: int, right: int) -> NDArray[np.uint8]:
+        self.asked += 1
+        return super().region(top, bottom, left, right)
+
+
+@pytest.mark.parametrize("shape", [(65_000, 3), (3, 65_000)], ids=["tall", "wide"])
+@pytest.mark.parametrize("strip", [False, True], ids=["flat", "a strip that is not"])
+def test_a_large_flat_part_is_not_looked_at_line_by_line(shape: tuple[int, int], strip: bool) -> None:
+    """A file of a few bytes would keep a decoder busy for seconds."""
+    pixels = np.full((*shape, 3), 90, np.uint8)
+    if strip:
+        pixels[pixels.shape[0] // 2 :, pixels.shape[1] // 2 :] = np.arange(3) * 50
+    frame = Counted(pixels)
+    assert window(frame) == exact_window(Frame(pixels))
+    assert frame.asked < 3000
 
 
 def test_words_name_their_position() -> None:
