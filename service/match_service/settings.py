@@ -179,7 +179,7 @@ def _oidc(env: "_Environment") -> Oidc | None:
         issuer=issuer,
         audiences=audiences,
         scope_claim=env.text("MATCH_OIDC_SCOPE_CLAIM", SCOPE_CLAIM),
-        scopes=env.scopes("MATCH_OIDC_SCOPES") or SCOPE_VALUES,
+        scopes=env.scopes("MATCH_OIDC_SCOPES"),
         authorities=Path(authorities) if authorities else None,
     )
 
@@ -228,8 +228,10 @@ class _Environment:
             ) from error
 
     def scopes(self, name: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        """From JSON such as ``{"read": ["staff"], "admin": ["ops"]}``; empty for an unset variable."""
-        text = self.text(name, "{}")
+        """From JSON such as ``{"read": ["staff"], "admin": ["ops"]}``."""
+        text = self.text(name, "")
+        if not text:
+            return SCOPE_VALUES
         try:
             named = json.loads(text)
             scopes = tuple((scope, tuple(named[scope])) for scope in named if isinstance(named[scope], list))
@@ -239,6 +241,7 @@ class _Environment:
         if (
             not isinstance(named, dict)
             or len(scopes) < len(named)
+            or not values
             or not all(isinstance(value, str) and value for value in values)
             or not set(named) <= set(SCOPES)
         ):

@@ -332,6 +332,7 @@ def test_the_environment_says_whose_tokens_are_good_and_for_what() -> None:
             for text in (
                 "read",
                 "[]",
+                "{}",
                 '{"all": ["x"]}',
                 '{"read": "x"}',
                 '{"read": [7]}',
