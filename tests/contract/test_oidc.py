@@ -68,7 +68,10 @@ def test_a_token_is_good_for_what_its_scope_says(service: Server, site: Site) ->
     }
     refused = ask(service, site.token(), "POST", "/purge")
     assert refused.error == "The token of ann may read; this needs admin."
-    assert ask(service, site.token(scope="x")).error == "The token of ann may nothing here; this needs read."
+    assert (
+        ask(service, site.token(scope="x")).error
+        == "The token of ann is good for nothing here; this needs read."
+    )
 
 
 def test_tokens_that_are_forged_are_refused(service: Server, site: Site) -> None:

@@ -89,7 +89,8 @@ class Guard:
         said = f"API key {caller.name}" if isinstance(caller, Key) else f"token of {caller.name}"
         self._count(said, caller.rate or self._rate)
         if not caller.may(scope):
-            raise NotPermittedError(f"The {said} may {caller.scope or 'nothing here'}; this needs {scope}.")
+            good = f"may {caller.scope}" if caller.scope else "is good for nothing here"
+            raise NotPermittedError(f"The {said} {good}; this needs {scope}.")
 
     def _authenticated(self) -> Key | Subject:
         name, brought = credentials(request)
