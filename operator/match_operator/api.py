@@ -115,6 +115,8 @@ class Auth:
     """The user's own Secret with a file of keys, for GIVEN."""
     key: str = ""
     """Under which key of it the file is."""
+    oidc: parts.Oidc | None = None
+    """Whose tokens are good as well; with it the mode is never OPEN."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +196,9 @@ class MatchCluster:
     def given_secrets(self) -> tuple[str, ...]:
         """Names of the user's own Secrets that the spec refers to."""
         external = (self.external.secret, self.external.ca_secret) if self.external else ()
-        return tuple(dict.fromkeys(filter(None, (*external, self.security.secret, self.api.auth.secret))))
+        auth = self.api.auth
+        issuer = auth.oidc.ca_secret if auth.oidc else ""
+        return tuple(dict.fromkeys(filter(None, (*external, self.security.secret, auth.secret, issuer))))
 
     @property
     def index_replicas(self) -> int:
@@ -302,7 +306,10 @@ def _kept(annotation: str) -> dict[str, str]:
 
 def _auth(auth: Json, resolved: Resolved) -> Auth:
     mode, given = auth["mode"] or resolved.api_auth, auth.get("secretRef")
-    return Auth(GIVEN, given["name"], given["key"]) if given else Auth(mode)
+    oidc = parts.oidc(auth.get("oidc"))
+    if given:
+        return Auth(GIVEN, given["name"], given["key"], oidc)
+    return Auth(GENERATED if oidc else mode, oidc=oidc)
 
 
 def _api(api: Json, resolved: Resolved) -> Api:

@@ -118,6 +118,8 @@ class Elastic:
     indices: Mapping[str, Json]
     """Settings, mappings and aliases by name of every index behind the alias."""
     documents: int
+    review: bool = True
+    """Whether there is the index in which reviews of duplicates are kept."""
     spare: Mapping[str, Json] = field(default_factory=dict)
     """Likewise of our backing indices not behind it: the target of a move, or a source that was left."""
     copied: int = 0

@@ -29,6 +29,20 @@ class External:
 
 
 @dataclass(frozen=True, slots=True)
+class Oidc:
+    """spec.api.auth.oidc"""
+
+    issuer: str
+    audiences: tuple[str, ...]
+    scope_claim: str
+    scopes: tuple[tuple[str, tuple[str, ...]], ...]
+    """For each scope the values that stand for it; only those that have any."""
+    ca_secret: str
+    """Secret with the authority's certificates; empty for the usual ones."""
+    ca_key: str
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshots:
     """spec.snapshots; of claim, location and name one is given, the others are empty."""
 
@@ -101,6 +115,22 @@ def external(raw: Json | None) -> External | None:
         ca_secret=ca["name"],
         ca_key=ca["key"],
         take_over_from=raw["takeOverFrom"],
+    )
+
+
+def oidc(raw: Json | None) -> Oidc | None:
+    """spec.api.auth.oidc, where there is one."""
+    if not raw:
+        return None
+    ca, scopes = raw.get("caSecretRef") or {"name": "", "key": ""}, raw["scopes"]
+    named = (("read", scopes["read"]), ("write", scopes["write"]), ("admin", scopes["admin"]))
+    return Oidc(
+        issuer=raw["issuer"],
+        audiences=tuple(raw["audiences"]),
+        scope_claim=raw["scopeClaim"],
+        scopes=tuple((scope, tuple(values)) for scope, values in named if values),
+        ca_secret=ca["name"],
+        ca_key=ca["key"],
     )
 
 

@@ -306,6 +306,12 @@ def _api(cluster: MatchCluster, seen: Observed) -> Part:
     if auth.mode == GIVEN and not observed.text(seen.given.get(auth.secret), auth.key):
         missing = f"there is no Secret {auth.secret} with the file {auth.key}, which api.auth.secretRef names"
         return Part(ready > 0, False, "KeysMissing", f"{summary}; {missing}")
+    oidc = auth.oidc
+    if oidc and oidc.ca_secret and not observed.text(seen.given.get(oidc.ca_secret), oidc.ca_key):
+        missing = (
+            f"there is no Secret {oidc.ca_secret} with {oidc.ca_key}, which api.auth.oidc.caSecretRef names"
+        )
+        return Part(ready > 0, False, "AuthorityMissing", f"{summary}; {missing}")
     if wanted == 0:
         return Part(
             False, True, "ScaledToZero", "the API is scaled to 0; set api.replicas to 1 or more to serve"

@@ -5,7 +5,7 @@ is read is written once (``calls``), and so is when one is repeated (``flow``).
 """
 
 from match_client.aio import AsyncClient
-from match_client.calls import SearchOptions
+from match_client.calls import Mode, SearchOptions
 from match_client.client import Client
 from match_client.errors import (
     ApiError,
@@ -24,7 +24,7 @@ from match_client.errors import (
 )
 from match_client.flow import Retry
 from match_client.images import Image
-from match_client.results import Comparison, Json, Match
+from match_client.results import Comparison, Json, Match, Overlap
 
 __all__ = [
     "ApiError",
@@ -39,8 +39,10 @@ __all__ = [
     "Json",
     "Match",
     "MatchClientError",
+    "Mode",
     "NotReachedError",
     "NotThereError",
+    "Overlap",
     "RateLimitedError",
     "Retry",
     "SearchOptions",

@@ -10,10 +10,10 @@ from typing import Self, TypeVar, Unpack
 import httpx
 
 from match_client import calls, flow
-from match_client.calls import Call, SearchOptions
+from match_client.calls import Call, Mode, SearchOptions
 from match_client.flow import Retry
 from match_client.images import Image
-from match_client.results import Comparison, Json, Match
+from match_client.results import Comparison, Json, Match, Overlap
 
 T = TypeVar("T")
 Matches = list[Match]
@@ -50,6 +50,12 @@ class AsyncClient:
     async def compare(self, first: Image, second: Image) -> Comparison:
         """As ``Client.compare``."""
         return await self._run(calls.compare(first, second))
+
+    async def overlap(
+        self, first: Image, second: Image, mode: Mode = "blend", *, all_orientations: bool = True
+    ) -> Overlap:
+        """As ``Client.overlap``."""
+        return await self._run(calls.overlap(first, second, mode, all_orientations=all_orientations))
 
     async def count(self) -> int:
         """As ``Client.count``."""

@@ -2,15 +2,18 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final, Generic, TypedDict, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Generic, Literal, TypedDict, TypeVar
 from urllib.parse import quote
 
 from match_client import images
 from match_client.images import Image
-from match_client.results import Comparison, Json, Match
+from match_client.results import Comparison, Json, Match, Overlap
 
 T = TypeVar("T")
+
+Mode = Literal["blend", "difference"]
+"""How one image is laid over another: half of each, or what differs."""
 
 QUERY_BYTES: Final = 2000
 """Longest DELETE parameter in the query string, which servers and proxies bound; beyond it goes into the
@@ -47,6 +50,8 @@ class Call(Generic[T]):
     in_query: bool = False
     repeatable: bool = True
     """Whether doing it twice is the same as doing it once, and whether what it sends can be sent again."""
+    read_picture: Callable[[bytes, Mapping[str, str]], T] | None = None
+    """For an answer that is a JPEG: how it is read with its headers, in place of ``read``."""
 
 
 def add(filepath: str, image: Image, metadata: Json) -> Call[None]:
@@ -71,6 +76,13 @@ def search(image: Image, options: SearchOptions) -> Call[list[Match]]:
 def compare(first: Image, second: Image) -> Call[Comparison]:
     """The score of two images."""
     return _sending("/compare", lambda rows: Comparison.of(rows[0]), {}, {"1": first, "2": second})
+
+
+def overlap(first: Image, second: Image, mode: Mode, *, all_orientations: bool) -> Call[Overlap]:
+    """The second image laid over the first."""
+    fields = _texts({"mode": mode, "all_orientations": all_orientations})
+    call = _sending("/overlap", _no_rows, fields, {"1": first, "2": second})
+    return replace(call, read_picture=Overlap.of)
 
 
 def count() -> Call[int]:
@@ -118,11 +130,16 @@ def _texts(options: Mapping[str, Any]) -> dict[str, str]:
     """Options as form fields; one that is None is left out."""
     return {
         name: str(value)
-        if isinstance(value, (int, float)) and value is not True and value is not False
+        if isinstance(value, (int, float, str)) and value is not True and value is not False
         else json.dumps(value, allow_nan=False)
         for name, value in options.items()
         if value is not None
     }
+
+
+def _no_rows(_rows: list[Any]) -> Overlap:
+    """For answers that should have been a picture."""
+    raise ValueError
 
 
 def _nothing(_rows: list[Any]) -> None:

@@ -10,10 +10,10 @@ from typing import Self, TypeVar, Unpack
 import httpx
 
 from match_client import calls, flow
-from match_client.calls import Call, SearchOptions
+from match_client.calls import Call, Mode, SearchOptions
 from match_client.flow import Retry
 from match_client.images import Image
-from match_client.results import Comparison, Json, Match
+from match_client.results import Comparison, Json, Match, Overlap
 
 T = TypeVar("T")
 Matches = list[Match]
@@ -54,6 +54,12 @@ class Client:
     def compare(self, first: Image, second: Image) -> Comparison:
         """How alike two images are."""
         return self._run(calls.compare(first, second))
+
+    def overlap(
+        self, first: Image, second: Image, mode: Mode = "blend", *, all_orientations: bool = True
+    ) -> Overlap:
+        """A picture of the second laid over the first, in the orientation in which they are most alike."""
+        return self._run(calls.overlap(first, second, mode, all_orientations=all_orientations))
 
     def count(self) -> int:
         """Number of images."""

@@ -126,6 +126,12 @@ def _pause(call: Call[Any], failure: errors.MatchClientError, outcome: Outcome, 
 
 def _read(response: httpx.Response, call: Call[T]) -> T:
     request_id = response.headers.get(REQUEST_ID)
+    if response.is_success and call.read_picture and _is_jpeg(response):
+        try:
+            return call.read_picture(response.content, response.headers)
+        except (KeyError, ValueError) as error:
+            sentence = f"The answer to {call.path} is not one this client understands."
+            raise errors.StrangeAnswerError(sentence, response.status_code, request_id) from error
     envelope = _envelope(response)
     if envelope is None:
         if response.status_code in REPEATED:
@@ -138,6 +144,10 @@ def _read(response: httpx.Response, call: Call[T]) -> T:
             sentence = f"The answer to {call.path} is not one this client understands."
             raise errors.StrangeAnswerError(sentence, response.status_code, request_id) from error
     raise _refused(response, " ".join(map(str, envelope["error"])) or "The service gave no reason.")
+
+
+def _is_jpeg(response: httpx.Response) -> bool:
+    return bool(response.headers.get("Content-Type") == "image/jpeg")
 
 
 def _refused(response: httpx.Response, sentence: str) -> errors.ApiError:

@@ -41,5 +41,21 @@ class Comparison:
         return cls(float(row["score"]), _text(row.get("orientation")))
 
 
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """A picture of two images, the second laid over the first."""
+
+    jpeg: bytes
+    score: float
+    """100 for an equal signature, in the orientation in which they are most alike."""
+    orientation: str
+    """How the second is turned beside the first."""
+
+    @classmethod
+    def of(cls, body: bytes, headers: Mapping[str, str]) -> "Overlap":
+        """From the answer of /overlap."""
+        return cls(body, float(headers["Match-Score"]), headers["Match-Orientation"])
+
+
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None

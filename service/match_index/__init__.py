@@ -11,6 +11,7 @@ from match_index.bodies import (
     alias_action,
     index_body,
     mappings,
+    review_body,
     settings,
     template_body,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "index_body",
     "is_backing_index",
     "mappings",
+    "review_body",
     "review_index",
     "settings",
     "template_body",

@@ -80,6 +80,21 @@ def index_body(alias: str, owner: Body | None = None) -> Body:
     return {"aliases": {alias: {"is_write_index": True}}} | mark
 
 
+def review_body() -> Body:
+    """Body that creates the index in which reviews of duplicates are kept: it holds no image."""
+    return {
+        "mappings": {
+            "dynamic": False,
+            "properties": {
+                "job": {"type": "keyword"},
+                "number": {"type": "integer"},
+                "body": {"type": "object", "enabled": False},
+            },
+        },
+        "settings": {"number_of_shards": "1", "auto_expand_replicas": "0-1", "hidden": True},
+    }
+
+
 def _meta(owner: Body | None) -> Body:
     return {"schema": SCHEMA_VERSION} | ({"owner": owner} if owner else {})
 

@@ -4,6 +4,7 @@ import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import urlsplit
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -82,3 +83,17 @@ class HostList:
         """Whether ``address`` is in a listed network, also as the IPv4 address inside an IPv6 one."""
         inner = _embedded(address) if isinstance(address, ipaddress.IPv6Address) else None
         return any(one in network for one in (address, inner) if one is not None for network in self.networks)
+
+
+def is_local(url: str) -> bool:
+    """Whether the URL's host is this machine's loopback."""
+    try:
+        name = (urlsplit(url).hostname or "").removesuffix(".")
+    except ValueError:
+        return False
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

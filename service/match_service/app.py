@@ -53,6 +53,16 @@ def open_store(settings: Settings, memory: MirrorMemory | None = None) -> Store:
     return EmbeddedStore.open(settings.data)
 
 
+def open_pictured(settings: Settings) -> Store:
+    """As ``open_store``, and thumbnails are kept beside it where the settings name a place for them.
+
+    Raises ``ThumbnailsError`` where they cannot be.
+    """
+    kept = thumbnails.keep_in(settings.thumbnails) if settings.thumbnails else None
+    store = open_store(settings)
+    return store if kept is None else PicturedStore(store, kept)
+
+
 def create_app(
     settings: Settings,
     store: Store,

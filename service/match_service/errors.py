@@ -40,8 +40,12 @@ class ConflictError(MatchError):
     """What is there already forbids what was asked for."""
 
 
+class IssuerAwayError(MatchError):
+    """Whoever issues tokens cannot be asked for its keys; trying again later may help."""
+
+
 class NotAuthenticatedError(MatchError):
-    """The request brings no key that is known."""
+    """The request brings no key or token that is good."""
 
 
 class NotPermittedError(MatchError):

@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urljoin, urlsplit
 
@@ -58,8 +59,10 @@ class _Target:
 class Fetcher:
     """Gets the bytes behind a URL within ``limits``."""
 
-    def __init__(self, limits: FetchLimits) -> None:
+    def __init__(self, limits: FetchLimits, authorities: Path | None = None) -> None:
+        """``authorities`` is a file, which may change, of those that may sign; None for the usual ones."""
         self._limits = limits
+        self._authorities = authorities
         self._tls = ssl.create_default_context()
         # getaddrinfo has no timeout of its own; a stuck one keeps its thread, not the request.
         self._resolver = concurrent.futures.ThreadPoolExecutor(16, thread_name_prefix="resolve")
@@ -113,7 +116,7 @@ class Fetcher:
         """Ask on an open connection; ``proxy`` where it is one to a proxy that shall ask in our place."""
         connection = http.client.HTTPConnection(target.host, target.port)
         connection.default_port = 443 if target.tls else 80
-        connection.sock = self._tls.wrap_socket(raw, server_hostname=target.host) if target.tls else raw
+        connection.sock = self._trust().wrap_socket(raw, server_hostname=target.host) if target.tls else raw
         headers, path = dict(HEADERS), target.path
         if proxy is not None:
             headers |= {line.partition(": ")[0]: line.partition(": ")[2] for line in proxy.lines()}
@@ -129,6 +132,9 @@ class Fetcher:
                 return self._read(response, deadline)
         finally:
             connection.close()
+
+    def _trust(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=self._authorities) if self._authorities else self._tls
 
     def _check_type(self, response: http.client.HTTPResponse) -> None:
         kind = (response.getheader("Content-Type") or "").partition(";")[0].strip().lower()

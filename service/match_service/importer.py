@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from match_service import engine
+from match_service.engine.thumbnail import thumbnail
 from match_service.errors import BadImageError, StoreUnavailableError
 from match_service.manifest import Item
 from match_service.model import Record, Signature
@@ -32,8 +33,8 @@ AHEAD: Final = 6
 BATCH_SECONDS: Final = 5.0
 LISTED: Final = 50
 
-Decoded = tuple[Signature | None, str]
-"""An image's signature and SHA-256, or None and the reason."""
+Decoded = tuple[Signature | None, str, bytes | None]
+"""An image's signature, SHA-256 and thumbnail if there is one; or None, the reason and None."""
 
 
 @dataclass
@@ -144,8 +145,19 @@ class Progress:
             print("Interrupted. Run the same command again to resume.", file=out)
 
 
-def run(items: list[Item], store: Store, state: State, workers: int, out: TextIO = sys.stderr) -> Outcome:
-    """Import ``items``; never raises for an image that fails or a store that stops, the outcome says so."""
+def run(
+    items: list[Item],
+    store: Store,
+    state: State,
+    workers: int,
+    out: TextIO = sys.stderr,
+    *,
+    pictures: bool = False,
+) -> Outcome:
+    """Import ``items``; never raises for an image that fails or a store that stops, the outcome says so.
+
+    With ``pictures`` records carry thumbnails.
+    """
     outcome = Outcome()
     fresh = [item for item in items if not state.has(item)]
     outcome.skipped = len(items) - len(fresh)
@@ -155,12 +167,12 @@ def run(items: list[Item], store: Store, state: State, workers: int, out: TextIO
     # Forked processes would share the store's connections and locks.
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_ignore_interrupt)
     try:
-        for chunk, decoded in _decoded(pool, fresh, workers):
-            for item, (signature, text) in zip(chunk, decoded, strict=True):
+        for chunk, decoded in _decoded(pool, fresh, workers, pictures):
+            for item, (signature, text, small) in zip(chunk, decoded, strict=True):
                 if signature is None:
                     outcome.failed.append((item.filepath, text))
                 else:
-                    batch.append((item, Record(item.filepath, signature, text, item.metadata)))
+                    batch.append((item, Record(item.filepath, signature, text, item.metadata, small)))
             if len(batch) >= BATCH or time.monotonic() - last > BATCH_SECONDS:
                 _write(batch, store, state, outcome)
                 last = time.monotonic()
@@ -188,14 +200,15 @@ def _write(batch: list[tuple[Item, Record]], store: Store, state: State, outcome
 
 
 def _decoded(
-    pool: ProcessPoolExecutor, items: list[Item], workers: int
+    pool: ProcessPoolExecutor, items: list[Item], workers: int, pictures: bool
 ) -> Iterator[tuple[list[Item], list[Decoded]]]:
     """Chunks with what became of them in the order they are ready, with a bounded number under way."""
     waiting: dict[Future[list[Decoded]], list[Item]] = {}
     for start in range(0, len(items), CHUNK):
         chunk = items[start : start + CHUNK]
         # Plain strings: what goes to the processes and back costs as much as writing it to the store.
-        waiting[pool.submit(_decode, [(str(item.file), item.problem) for item in chunk])] = chunk
+        files = [(str(item.file), item.problem) for item in chunk]
+        waiting[pool.submit(_decode, files, pictures)] = chunk
         if len(waiting) >= workers * AHEAD:
             yield from _ready(waiting)
     while waiting:
@@ -208,20 +221,29 @@ def _ready(waiting: dict[Future[list[Decoded]], list[Item]]) -> Iterator[tuple[l
         yield waiting.pop(future), future.result()
 
 
-def _decode(chunk: list[tuple[str, str]]) -> list[Decoded]:
+def _decode(chunk: list[tuple[str, str]], pictures: bool) -> list[Decoded]:
     results: list[Decoded] = []
     for file, problem in chunk:
         if problem:
-            results.append((None, problem))
+            results.append((None, problem, None))
             continue
         try:
             data = Path(file).read_bytes()
-            results.append((engine.signature(data), hashlib.sha256(data).hexdigest()))
+            signature, digest = engine.signature(data), hashlib.sha256(data).hexdigest()
+            results.append((signature, digest, _thumbnail(data, digest) if pictures else None))
         except BadImageError as error:
-            results.append((None, str(error)))
+            results.append((None, str(error), None))
         except OSError as error:
-            results.append((None, f"The file cannot be read: {error.strerror}."))
+            results.append((None, f"The file cannot be read: {error.strerror}.", None))
     return results
+
+
+def _thumbnail(data: bytes, digest: str) -> bytes | None:
+    """One that cannot be made is only missed: the image can be found all the same."""
+    try:
+        return thumbnail(data, digest)
+    except BadImageError:
+        return None
 
 
 def _ignore_interrupt() -> None:

@@ -18,8 +18,8 @@ from typing import Final
 
 from limits import parse as parse_rate
 
-SCOPES: Final = ("read", "write", "admin")
-"""Each includes those before it."""
+from match_service.model import SCOPES, includes
+
 PREFIX: Final = "match_"
 """So that a key that has leaked can be found by what it looks like."""
 
@@ -46,7 +46,7 @@ class Key:
 
     def may(self, scope: str) -> bool:
         """Whether it is good for what needs ``scope``."""
-        return SCOPES.index(self.scope) >= SCOPES.index(scope)
+        return includes(self.scope, scope)
 
 
 class KeyFile:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from match_service import engine
+from match_service.engine.overlap import Overlap, overlap
 from match_service.engine.thumbnail import thumbnail
 from match_service.engine.variants import PLAIN_CUTOFF, VARIANT_CUTOFF, variants
 from match_service.errors import BadImageError, ConflictError, MatchError, MissingError
@@ -44,6 +45,9 @@ class Decoder(Protocol):
     def thumbnail(self, data: bytes, note: str) -> bytes:
         """As ``engine.thumbnail.thumbnail``."""
 
+    def overlap(self, first: bytes, second: bytes, mode: str, *, all_orientations: bool) -> Overlap:
+        """As ``engine.overlap.overlap``."""
+
 
 class LocalDecoder:
     """Decodes in this process, one image per CPU at a time, so that a burst costs waiting, not memory."""
@@ -70,6 +74,11 @@ class LocalDecoder:
         """As ``engine.thumbnail.thumbnail``."""
         with self._decoding:
             return thumbnail(data, note)
+
+    def overlap(self, first: bytes, second: bytes, mode: str, *, all_orientations: bool) -> Overlap:
+        """As ``engine.overlap.overlap``."""
+        with self._decoding:
+            return overlap(first, second, mode, all_orientations=all_orientations)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +216,11 @@ class Matcher:
                 turned = _mirrored(self._decoder.signature(first))[1]
                 distance = min(distance, engine.distance(turned, self._decoder.signature(second)))
         return (1.0 - distance) * 100.0
+
+    def overlap(self, first: bytes, second: bytes, mode: str, *, all_orientations: bool) -> Overlap:
+        """A picture of ``second`` laid over ``first``, in the orientation in which they are most alike."""
+        with _decoding():
+            return self._decoder.overlap(first, second, mode, all_orientations=all_orientations)
 
     def _near(self, signature: Signature, options: Options, enough: int | None) -> list[Match]:
         some = options.mirrored and not options.all_orientations

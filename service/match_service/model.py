@@ -1,10 +1,13 @@
 """The few values that travel between the service's layers."""
 
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+SCOPES: Final = ("read", "write", "admin")
+"""What a caller may be good for; each includes those before it."""
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
@@ -13,6 +16,25 @@ Signature: TypeAlias = NDArray[np.int8]
 
 Views: TypeAlias = NDArray[np.int8]
 """Signatures of one image seen in k orientations, shape (k, 648); row 0 is the identity."""
+
+
+def includes(scope: str, needed: str) -> bool:
+    """Whether who is good for ``scope`` may do what needs ``needed``."""
+    return SCOPES.index(scope) >= SCOPES.index(needed)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Whom a token speaks of."""
+
+    name: str
+    scope: str
+    """Empty for somebody the issuer knows, and who may do nothing here."""
+    rate: str = ""
+
+    def may(self, scope: str) -> bool:
+        """Whether the token is good for what needs ``scope``."""
+        return bool(self.scope) and includes(self.scope, scope)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import mmap
 import os
 import signal
 import socket
+import ssl
 import threading
 from pathlib import Path
 from typing import Any, Final
@@ -24,8 +25,8 @@ from gunicorn.http import errors as http_errors
 from gunicorn.workers.gthread import ThreadWorker
 
 from match_service import engine, thumbnails
+from match_service.addresses import is_local
 from match_service.api import probes
-from match_service.api.guard import is_local
 from match_service.app import create_app, open_store
 from match_service.errors import MatchError
 from match_service.keys import KeyFile, KeysError
@@ -216,13 +217,22 @@ def _check_reach(settings: Settings) -> None:
             KeyFile(settings.keys_file)
         except KeysError as error:
             raise CannotServeError(str(error)) from error
+    if settings.oidc is not None and settings.oidc.authorities is not None:
+        try:
+            ssl.create_default_context(cafile=settings.oidc.authorities)
+        except OSError as error:  # ssl.SSLError is one
+            raise CannotServeError(
+                f"MATCH_OIDC_CA: {settings.oidc.authorities} cannot be read as certificates."
+            ) from error
+    if settings.keys_file is not None or settings.oidc is not None:
         if settings.auth == "open":
-            log.info("MATCH_AUTH=open is ignored: MATCH_API_KEYS_FILE asks for keys.")
+            log.info("MATCH_AUTH=open is ignored: keys or tokens are asked for.")
     elif settings.auth != "open" and not is_local(f"//[{settings.host}]" if ":" in settings.host else
                                                    f"//{settings.host}"):  # fmt: skip
         raise CannotServeError(
             f"Without API keys the service listens on loopback only, not on {settings.host}: set"
-            " MATCH_API_KEYS_FILE, or MATCH_AUTH=open to let whoever reaches it add and delete."
+            " MATCH_API_KEYS_FILE or MATCH_OIDC_ISSUER, or MATCH_AUTH=open to let whoever reaches it add and"
+            " delete."
         )
 
 

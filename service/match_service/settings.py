@@ -3,20 +3,25 @@
 The names are the original Match service's where it had them; docs/http-api.md lists all.
 """
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import limits
 
-from match_service.addresses import HostList
+from match_service.addresses import HostList, is_local
+from match_service.model import SCOPES
 
 MIB: Final = 1024 * 1024
 TRUE: Final = frozenset({"1", "true", "yes", "on"})
 FALSE: Final = frozenset({"0", "false", "no", "off"})
 DECODERS: Final = min(8, os.cpu_count() or 1)
+SCOPE_CLAIM: Final = "scope"
+SCOPE_VALUES: Final = tuple((scope, (scope,)) for scope in SCOPES)
 IMAGE_TYPES: Final = ("image/*", "application/octet-stream", "binary/octet-stream")
 
 
@@ -44,6 +49,21 @@ class FetchLimits:
     """Content types that may be an image, with ``*`` for any; an answer without one is taken."""
     proxy: str = "address"
     """What the environment's proxy is told: the checked "address" or the "name"; "off" goes around it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Oidc:
+    """Whose tokens are good, and for what."""
+
+    issuer: str
+    """As tokens name it in ``iss``."""
+    audiences: tuple[str, ...]
+    """One of which a token must name in ``aud``."""
+    scope_claim: str = SCOPE_CLAIM
+    scopes: tuple[tuple[str, tuple[str, ...]], ...] = SCOPE_VALUES
+    """For each scope the values of the claim that stand for it."""
+    authorities: Path | None = None
+    """File of those that may sign the issuer's certificate; None for the usual ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +98,9 @@ class Settings:
     auth: str = ""
     """``open`` lets whoever reaches the service use it; otherwise that needs keys, or loopback."""
     keys_file: Path | None = None
+    oidc: Oidc | None = None
     rate_limit: str = ""
-    """Requests of one key (without keys: of one address) to one process, as in ``100/minute``."""
+    """Requests of one key or subject (without: of one address) to one process, as in ``100/minute``."""
     access_log: bool = True
     tineye_rest: bool = False
     """Whether TinEye MatchEngine's API is offered as well, below /rest/."""
@@ -123,6 +144,7 @@ class Settings:
             drain_seconds=float(env.number("MATCH_DRAIN_SECONDS", 1, 0, 3600)),
             auth=env.choice("MATCH_AUTH", ("", "open")),
             keys_file=Path(keys) if (keys := env.text("MATCH_API_KEYS_FILE", "")) else None,
+            oidc=_oidc(env),
             rate_limit=env.rate("MATCH_RATE_LIMIT"),
             access_log=env.flag("MATCH_ACCESS_LOG", default=True),
             tineye_rest=env.flag("MATCH_TINEYE_REST", default=False),
@@ -142,6 +164,43 @@ class Settings:
                 proxy=env.choice("MATCH_FETCH_PROXY", ("address", "name", "off")),
             ),
         )
+
+
+def _oidc(env: "_Environment") -> Oidc | None:
+    issuer = env.text("MATCH_OIDC_ISSUER", "")
+    audiences = tuple(env.items("MATCH_OIDC_AUDIENCE"))
+    if not issuer:
+        if audiences:
+            raise SettingsError("MATCH_OIDC_AUDIENCE is of no use without MATCH_OIDC_ISSUER.")
+        return None
+    if not is_trustworthy(issuer):
+        raise SettingsError(
+            "MATCH_OIDC_ISSUER must be an https:// address, or one of this machine, without query or user:"
+            f" whoever could change its answers could sign tokens; not {issuer!r}."
+        )
+    if not audiences:
+        raise SettingsError(
+            "MATCH_OIDC_AUDIENCE is required with MATCH_OIDC_ISSUER: a token for others is no good here."
+        )
+    authorities = env.text("MATCH_OIDC_CA", "")
+    return Oidc(
+        issuer=issuer,
+        audiences=audiences,
+        scope_claim=env.text("MATCH_OIDC_SCOPE_CLAIM", SCOPE_CLAIM),
+        scopes=env.scopes("MATCH_OIDC_SCOPES"),
+        authorities=Path(authorities) if authorities else None,
+    )
+
+
+def is_trustworthy(url: str) -> bool:
+    """Whether nobody on the way can change what is fetched from ``url``."""
+    try:
+        parts = urlsplit(url)
+        plain = parts.username is None and not parts.query and not parts.fragment and parts.port != 0
+    except ValueError:
+        return False
+    secure = parts.scheme == "https" or (parts.scheme == "http" and is_local(url))
+    return plain and secure and bool(parts.hostname)
 
 
 def parse_flag(text: str) -> bool | None:
@@ -175,6 +234,30 @@ class _Environment:
             raise SettingsError(
                 f"{name} must be hosts, *.domains and networks, comma separated, not {str(error)!r}."
             ) from error
+
+    def scopes(self, name: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """From JSON such as ``{"read": ["staff"], "admin": ["ops"]}``."""
+        text = self.text(name, "")
+        if not text:
+            return SCOPE_VALUES
+        try:
+            named = json.loads(text)
+            scopes = tuple((scope, tuple(named[scope])) for scope in named if isinstance(named[scope], list))
+        except (ValueError, TypeError, RecursionError):
+            named, scopes = None, ()
+        values = [value for _, several in scopes for value in several]
+        if (
+            not isinstance(named, dict)
+            or len(scopes) < len(named)
+            or not values
+            or not all(isinstance(value, str) and value for value in values)
+            or not set(named) <= set(SCOPES)
+        ):
+            raise SettingsError(
+                f'{name} must be JSON like {{"read": ["staff"], "admin": ["ops"]}} with {", ".join(SCOPES)},'
+                f" not {text!r}."
+            )
+        return scopes
 
     def rate(self, name: str) -> str:
         text = self.text(name, "")

@@ -27,6 +27,7 @@ from typing import Any, Final
 import numpy as np
 
 from match_service import engine
+from match_service.engine.overlap import MODES, Overlap, overlap
 from match_service.engine.thumbnail import thumbnail
 from match_service.engine.variants import variants
 from match_service.errors import BadImageError, OverloadedError
@@ -42,9 +43,9 @@ MEMORY: Final = 2 * 1024**3
 READ_SECONDS: Final = 30.0
 
 _PID: Final = struct.Struct("!q")
-_HEAD: Final = struct.Struct("!qqq")
+_HEAD: Final = struct.Struct("!qqqq")
 _LENGTH: Final = struct.Struct("!q")
-_SIGNATURE, _COMPARE, _VARIANTS, _THUMBNAIL = range(4)
+_SIGNATURE, _COMPARE, _VARIANTS, _THUMBNAIL, _OVERLAP = range(5)
 
 
 class Workshop:
@@ -108,13 +109,21 @@ class Workshop:
         _, body = self._ask(_THUMBNAIL, data, note.encode())
         return body
 
-    def _ask(self, what: int, first: bytes, second: bytes = b"") -> tuple[dict[str, Any], bytes]:
+    def overlap(self, first: bytes, second: bytes, mode: str, *, all_orientations: bool) -> Overlap:
+        """As ``engine.overlap.overlap``."""
+        option = 2 * MODES.index(mode) + all_orientations
+        head, body = self._ask(_OVERLAP, first, second, option)
+        return Overlap(body, head["view"], head["distance"])
+
+    def _ask(
+        self, what: int, first: bytes, second: bytes = b"", option: int = 0
+    ) -> tuple[dict[str, Any], bytes]:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as job:
             helper = self._hired(job)
             deadline = time.monotonic() + self._seconds
             try:
                 job.settimeout(self._seconds)
-                job.sendall(_HEAD.pack(what, len(first), len(second)) + first)
+                job.sendall(_HEAD.pack(what, option, len(first), len(second)) + first)
                 job.sendall(second)
                 reply = _rest(job, deadline)
             except TimeoutError as error:
@@ -231,13 +240,16 @@ def _silence() -> None:
 
 
 def _work(job: socket.socket) -> None:
-    what, first, second = _HEAD.unpack(_exactly(job, _HEAD.size))
+    what, option, first, second = _HEAD.unpack(_exactly(job, _HEAD.size))
     images = _exactly(job, first), _exactly(job, second)
     head: dict[str, Any] = {}
     body = b""
     try:
         if what == _COMPARE:
             head["distance"] = engine.compare(*images)
+        elif what == _OVERLAP:
+            made = overlap(*images, MODES[option // 2], all_orientations=bool(option % 2))
+            head, body = {"view": made.view, "distance": made.distance}, made.jpeg
         elif what == _THUMBNAIL:
             body = thumbnail(images[0], images[1].decode())
         elif what == _VARIANTS:

@@ -61,7 +61,8 @@ def test_every_field_of_the_schema_is_read_by_the_operator():
         ({"external": external}, location),
     ):
         spec = {"elasticsearch": elasticsearch, "snapshots": {"repository": repository}}
-        auth = {"secretRef": {"name": "mine"}}
+        oidc = {"issuer": "https://i.example", "audiences": ["a"], "caSecretRef": {"name": "ca"}}
+        auth = {"secretRef": {"name": "mine"}, "oidc": oidc}
         body = world.body(spec | {"api": {"autoscaling": {"max": 3}, "auth": auth}})
         api.from_body(body | {"spec": Recording(body["spec"], read, "")}, world.CONFIG)
     opaque = ("requests", "limits")  # read by iterating

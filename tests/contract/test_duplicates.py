@@ -3,18 +3,22 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from elasticsearch import Elasticsearch
 from PIL import Image, ImageOps
 
 import elastic
+import match_index
 from labcluster import elasticsearch
 from match_service import engine
 from match_service.app import create_app
 from match_service.duplicates import Duplicates
+from match_service.errors import StoreUnavailableError
 from match_service.model import Record
 from match_service.settings import Settings
 from match_service.store.base import Store
@@ -221,6 +225,30 @@ def test_the_endpoint_starts_follows_and_pages(opened: Opener) -> None:
     for wrong in ("54", "101", "x", "nan", "-1"):
         answer = client.post("/duplicates", data={"min_score": wrong})
         assert answer.status_code == 400
+
+
+@pytest.mark.elastic
+@pytest.mark.parametrize("manage", [True, False])
+def test_the_index_of_reviews_is_made_only_where_indices_are_to_be_managed(*, manage: bool) -> None:
+    url = elasticsearch.shared_node()
+    alias = elastic.make_index(url)
+    index = match_index.review_index(alias)
+    with (
+        Elasticsearch(url, request_timeout=30) as client,
+        closing(ElasticStore.connect(url, alias, manage_index=manage, memory=MirrorMemory(2**25))) as store,
+    ):
+        client.indices.delete(index=index)
+        job = Job("one", "running", 80, False, started=time.time(), seen=time.time())
+        if manage:
+            assert store.review.begin(job) == job
+            made = client.indices.get(index=index)[index]["mappings"]["properties"]
+            assert made == match_index.review_body()["mappings"]["properties"]
+            return
+        for asked in (lambda: store.review.begin(job), lambda: store.review.keep_groups(job, [[]])):
+            with pytest.raises(StoreUnavailableError, match=f"no index {index}, where duplicates are kept"):
+                asked()
+        assert store.review.job() is None
+        assert not client.indices.exists(index=index)
 
 
 @pytest.mark.elastic

@@ -151,6 +151,18 @@ def test_the_key_comes_from_a_file_or_the_environment(tmp_path: Path) -> None:
         ]
 
 
+def test_commands_on_the_store_itself_keep_thumbnails_and_delete_them(tmp_path: Path) -> None:
+    (tmp_path / "one.jpg").write_bytes(jpeg(1))
+    place = tmp_path / "thumbnails"
+    kept = functools.partial(match_service, tmp_path, MATCH_THUMBNAILS=str(place))
+    assert kept("add", "one.jpg").code == 0
+    assert len(list(place.glob("*/*.jpg"))) == 1
+    assert kept("delete", "one.jpg").code == 0
+    assert list(place.glob("*/*.jpg")) == []
+    refused = match_service(tmp_path, "count", MATCH_THUMBNAILS=str(tmp_path / "one.jpg" / "x"))
+    assert (refused.code, "MATCH_THUMBNAILS: no file can be made" in refused.said) == (1, True)
+
+
 def test_a_key_is_made(tmp_path: Path) -> None:
     ran = match_service(tmp_path, "keys", "new", "ann", "--file", "keys")
     assert (ran.code, ran.out.startswith("key:  match_")) == (0, True), ran

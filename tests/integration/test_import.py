@@ -6,16 +6,19 @@ import signal
 import subprocess
 import sys
 import time
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 import elastic
 from labcluster.elasticsearch import shared_node
+from match_service import thumbnails
+from match_service.engine.thumbnail import thumbnail
 from match_service.store.elastic import ElasticStore
 from match_service.store.embedded import EmbeddedStore
 from pictures import flat, jpeg
-from serving import environment
+from serving import environment, server
 
 COMMAND = [sys.executable, "-m", "match_service", "import"]
 
@@ -70,6 +73,34 @@ def test_what_fails_is_named_with_the_reason_and_the_rest_goes_in(tmp_path: Path
     assert "flat.png: The image is flat" in text
     assert "3 added" in text
     assert len(kept(tmp_path)) == 3
+
+
+def test_thumbnails_are_kept_where_a_place_for_them_is_named(tmp_path: Path) -> None:
+    source = photos(tmp_path, 40)
+    (source / "bad.png").write_bytes(b"no image")
+    place = tmp_path / "thumbnails"
+    code, text = run(tmp_path, str(source), MATCH_THUMBNAILS=str(place))
+    assert (code, "40 added" in text) == (1, True), text
+    small = thumbnails.keep_in(str(place)).get("sub/007.jpg")
+    assert small == thumbnail(jpeg(7), sha256(jpeg(7)).hexdigest())
+    assert len([path for path in place.rglob("*") if path.is_file()]) == 40
+    with server(tmp_path, MATCH_THUMBNAILS=str(place)) as running:
+        assert running.send("GET", "/thumbnail?filepath=sub/007.jpg").body == small
+
+
+def test_without_a_place_for_thumbnails_none_are_kept(tmp_path: Path) -> None:
+    assert run(tmp_path, str(photos(tmp_path, 2)))[0] == 0
+    made = {path.name for path in tmp_path.iterdir()}
+    assert made == {"photos", "photos.imported", "match.db"} | {
+        name for name in made if name.startswith("match.db")
+    }
+
+
+def test_a_place_for_thumbnails_that_cannot_be_used_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    code, text = run(tmp_path, str(photos(tmp_path, 2)), MATCH_THUMBNAILS=str(tmp_path / "file" / "x"))
+    assert (code, text.count("\n")) == (1, 1), text
+    assert "MATCH_THUMBNAILS: no file can be made in" in text
 
 
 @pytest.mark.parametrize("kind", ["csv", "ndjson"])

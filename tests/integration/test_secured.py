@@ -118,6 +118,7 @@ def _operator(secured: Secured) -> Iterator[ElasticClient]:
     template = match_index.template_body(ALIAS, 1, 0, "20ms")
     client.put_template(match_index.template_name(ALIAS), template)
     client.create_index(ONE, match_index.index_body(ALIAS))
+    client.create_index(match_index.review_index(ALIAS), match_index.review_body())
     yield client
     client.close()
 
@@ -144,7 +145,7 @@ def environ(secured: Secured, tmp_path: Path, who: str) -> dict[str, str]:
 def test_the_operator_may_all_that_it_does(secured: Secured, operator: ElasticClient) -> None:
     seen = operator.observe(ALIAS)
     node = next(iter(seen.nodes.values()))
-    assert (seen.health, set(seen.indices)) == ("green", {ONE})
+    assert (seen.health, set(seen.indices), seen.review) == ("green", {ONE}, True)
     operator.update_index(ONE, {"refresh_interval": "20ms"})
     operator.change_settings({"cluster.routing.allocation.enable": "primaries"})
     operator.change_settings({"cluster.routing.allocation.enable": None})

@@ -1,5 +1,6 @@
 """Decoding in processes of its own: the same answers, and an end to whatever does not end by itself."""
 
+import itertools
 import os
 import struct
 import threading
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from match_service import engine
+from match_service.engine.overlap import MODES, overlap
 from match_service.engine.variants import variants
 from match_service.errors import BadImageError, FeaturelessImageError, OverloadedError
 from match_service.workshop import Workshop
@@ -61,6 +63,9 @@ def test_it_answers_as_the_engine_does(workshop: Workshop) -> None:
     for seed, signature in enumerate(found):
         assert np.array_equal(signature, engine.signature(jpeg(seed)))
     assert workshop.compare(jpeg(1), jpeg(2)) == engine.compare(jpeg(1), jpeg(2))
+    for mode, every in itertools.product(MODES, (True, False)):
+        there = workshop.overlap(jpeg(1), jpeg(2), mode, all_orientations=every)
+        assert there == overlap(jpeg(1), jpeg(2), mode, all_orientations=every)
     for mirrored in (False, True):
         found = workshop.variants(jpeg(1), mirrored=mirrored)
         assert np.array_equal(found, variants(jpeg(1), mirrored=mirrored))

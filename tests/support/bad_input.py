@@ -54,6 +54,7 @@ def _bomb() -> bytes:
 
 
 FETCH = Request("POST", "/search", {"url": f"{PICTURES}/photo.jpg"})
+OVERLAP = post("/overlap", image1="photo.jpg", image2="other.png")
 COMPARE = post("/compare", image1="photo.jpg", image2="other.png")
 LIST, PING = (Request("GET", path) for path in ("/list", "/ping"))
 DELETE = Request("DELETE", "/delete", {"filepath": "a"})
@@ -169,6 +170,12 @@ IMAGES = [
     Case(post("/compare", image1="photo.jpg"), 400, "url2 or image2 is required.", COMPARE),
     Case(post("/compare", image2="photo.jpg"), 400, "url1 or image1 is required.", COMPARE),
     Case(
+        post("/overlap", {"mode": "sum"}, image1="photo.jpg", image2="other.png"),
+        400,
+        "mode must be blend or difference.",
+        OVERLAP,
+    ),
+    Case(
         Request("POST", "/search", {"image": "photo.jpg"}),
         400,
         "image must be a file uploaded as multipart/form-data.",
@@ -187,6 +194,7 @@ IMAGES = [
     Case(post("/search", image="page.html"), 400, UNKNOWN, SEARCH),
     Case(post("/search", image="drawing.svg"), 400, UNKNOWN, SEARCH),
     Case(post("/compare", image1="program.elf", image2="photo.jpg"), 400, UNKNOWN, COMPARE),
+    Case(post("/overlap", image1="photo.jpg", image2="program.elf"), 400, UNKNOWN, OVERLAP),
     Case(
         add(image="bomb.png"),
         400,

@@ -11,12 +11,13 @@ REFRESH = "20ms"
 
 
 def make_index(url: str, shards: int = 1, replicas: int = 0) -> str:
-    """Create an index as the operator does, behind a new alias; the alias."""
+    """Create an index as the operator does, behind a new alias, and that of reviews; the alias."""
     alias = f"t-{uuid.uuid4().hex[:12]}"
     with Elasticsearch(url, request_timeout=30) as client:
         body = match_index.template_body(alias, shards, replicas, REFRESH)
         client.indices.put_index_template(name=match_index.template_name(alias), body=body)
         client.indices.create(index=match_index.backing_index(alias), body=match_index.index_body(alias))
+        client.indices.create(index=match_index.review_index(alias), body=match_index.review_body())
     return alias
 
 

@@ -183,6 +183,7 @@ class ElasticClient:
             "template": self._template(match_index.template_name(alias)),
             "indices": indices,
             "documents": count(index=alias)["count"] if indices else 0,
+            "review": bool(self._client.indices.exists(index=match_index.review_index(alias))),
             "spare": spare,
             "copied": count(index=max(spare), ignore_unavailable=True)["count"] if spare else 0,
         }

@@ -74,7 +74,7 @@ FILES: Final = ("users", "users_roles", "roles.yml")
 def roles(alias: str) -> str:
     """roles.yml of a cluster whose index has this alias: what each may do, and no more.
 
-    The service reads and writes its own indices and makes the one that reviews of duplicates are kept in.
+    The service reads and writes the images' index and that of reviews of duplicates, and makes neither.
     Moving a collection also takes changing aliases, mappings and blocks of them. The operator looks after the
     whole cluster but reads nobody else's documents and looks after no user.
     """
@@ -89,7 +89,7 @@ def roles(alias: str) -> str:
                     },
                     {
                         "names": [match_index.review_index(alias)],
-                        "privileges": ["read", "write", "maintenance", "create_index", "view_index_metadata"],
+                        "privileges": ["read", "write", "maintenance", "view_index_metadata"],
                     },
                 ],
             },
@@ -100,6 +100,7 @@ def roles(alias: str) -> str:
                 "cluster": ["manage"],
                 "indices": [
                     {"names": [*own], "privileges": ["all"]},
+                    {"names": [match_index.review_index(alias)], "privileges": ["create_index"]},
                     {
                         "names": ["*"],
                         "privileges": ["monitor", "maintenance", "view_index_metadata"],

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from match_operator import access, names
 from match_operator.api import GENERATED, OPEN, MatchCluster
-from match_operator.desired import credentials, pod
+from match_operator.desired import credentials, pod, tokens
 
 Json = dict[str, Any]
 
@@ -89,6 +89,7 @@ def _pod_template(cluster: MatchCluster) -> Json:
                 {"name": "tmp", "emptyDir": {}},
                 *_keys_volume(cluster),
                 *credentials.volumes(cluster, names.API),
+                *tokens.volumes(cluster),
             ],
         },
     }
@@ -107,6 +108,7 @@ def _container(cluster: MatchCluster) -> Json:
         "MATCH_HEALTH_PORT": str(names.API_HEALTH_PORT),
         "WORKER_COUNT": str(cluster.api.workers),
         **({} if _is_open(cluster) else {"MATCH_API_KEYS_FILE": f"{KEYS}/{names.KEYS_FILE}"}),
+        **tokens.env(cluster),
     }
     return {
         "name": names.API,
@@ -131,6 +133,7 @@ def _container(cluster: MatchCluster) -> Json:
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - a volume of the pod's own
             *([] if _is_open(cluster) else [{"name": "keys", "mountPath": KEYS, "readOnly": True}]),
             *credentials.mounts(cluster),
+            *tokens.mounts(cluster),
         ],
     }
 

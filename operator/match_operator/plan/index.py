@@ -86,6 +86,8 @@ def steps(
     room = _room(cluster, elastic)
     if not elastic.indices:
         yield CreateIndex(match_index.backing_index(alias), match_index.index_body(alias, owner) | room)
+    elif not elastic.review:
+        yield CreateIndex(match_index.review_index(alias), match_index.review_body())
     yield from ownership.steps(cluster, elastic)
     yield from _spare(cluster, seen)
     moving = move(cluster, seen)

@@ -76,7 +76,7 @@ class PutTemplate:
 
 @dataclass(frozen=True, slots=True)
 class CreateIndex:
-    """Create a backing index, the first one together with its alias."""
+    """Create a backing index, the first one together with its alias; or the index of reviews."""
 
     name: str
     body: Json

@@ -9,7 +9,7 @@ from match_service.api.params import Fetch, Params
 from match_service.fetch import MAX_URL_LENGTH
 
 Schema = dict[str, Any]
-Kind = Literal["filepath", "image", "flag", "integer", "number", "metadata", "filter"]
+Kind = Literal["filepath", "image", "flag", "integer", "number", "metadata", "filter", "choice"]
 MULTIPART: Final = "multipart/form-data"
 NDJSON: Final = "application/x-ndjson"
 
@@ -25,6 +25,7 @@ class Parameter:
     least: float = 0
     most: float = 0
     required: bool = False
+    choices: tuple[str, ...] = ()
     indexed: str = ""
     """Its name in a batch, as ``filepaths`` for ``filepaths[0]``, where it may be there."""
 
@@ -42,6 +43,7 @@ class Parameter:
             "integer": lambda: params.count(self.name, default=self.default, most=int(self.most)),
             "number": lambda: params.number(self.name, self.least, self.most),
             "metadata": lambda: params.metadata(self.name),
+            "choice": lambda: params.choice(self.name, self.choices, default=self.default),
             "filter": lambda: params.filter(self.name, required=self.required),
         }
         return readers[self.kind]()
@@ -67,6 +69,7 @@ class Parameter:
             "integer": {"type": "integer", "minimum": int(self.least), "maximum": int(self.most)},
             "number": {"type": "number", "minimum": self.least, "maximum": self.most},
             "metadata": {"type": "string", "format": "json", "contentMediaType": "application/json"},
+            "choice": {"type": "string", "enum": [*self.choices]},
             "filter": {"type": "string", "format": "json-object", "contentMediaType": "application/json"},
         }
         default = {} if self.default is None else {"default": self.default}

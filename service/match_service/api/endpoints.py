@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from match_service.api.describe import NDJSON, Endpoint, Parameter
+from match_service.engine.overlap import MODES
 
 MAX_LIMIT: Final = 10_000
 MAX_OFFSET: Final = 10**15
@@ -131,6 +132,20 @@ COMPARE: Final = Endpoint(
     ),
     result={"type": "object", "required": ["score"], "properties": {"score": _SCORE}},
 )
+OVERLAP: Final = Endpoint(
+    "overlap",
+    ("POST",),
+    "read",
+    "A JPEG of at most 960 x 960 pixels: the second image, turned as the first is, laid over it.",
+    (
+        Parameter("image1", "image", "The first image, as a file.", required=True),
+        Parameter("image2", "image", "The second image, as a file.", required=True),
+        Parameter("mode", "choice", "Half of each, or what differs.", default=MODES[0], choices=MODES),
+        Parameter("all_orientations", "flag", "Also turned, mirrored and inverted.", default=True),
+    ),
+    result=None,
+    gives="image/jpeg",
+)
 COUNT: Final = Endpoint("count", ("GET", "POST"), "read", "Number of images.", result={"type": "integer"})
 LIST: Final = Endpoint(
     "list",
@@ -235,7 +250,7 @@ METRICS: Final = Endpoint(
 OPENAPI: Final = Endpoint("openapi.json", ("GET",), None, "This document.", result=None)
 
 ENDPOINTS: Final = (
-    ADD, DELETE, SEARCH, COMPARE, COUNT, LIST, IMAGE, THUMBNAIL, START_DUPLICATES, CANCEL_DUPLICATES,
+    ADD, DELETE, SEARCH, COMPARE, OVERLAP, COUNT, LIST, IMAGE, THUMBNAIL, START_DUPLICATES, CANCEL_DUPLICATES,
     DUPLICATES, PURGE, EXPORT, IMPORT, PING, LIVEZ, READYZ, METRICS, OPENAPI,
 )  # fmt: skip
 SCOPES: Final = {endpoint.name.partition(".")[0]: endpoint.scope for endpoint in ENDPOINTS}

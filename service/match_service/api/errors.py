@@ -10,6 +10,7 @@ from match_service.api.replies import fail
 from match_service.errors import (
     BadRequestError,
     ConflictError,
+    IssuerAwayError,
     MatchError,
     MissingError,
     NotAuthenticatedError,
@@ -39,6 +40,7 @@ STATUSES: Final[dict[type[MatchError], int]] = {
     MissingError: 404,
     ConflictError: 409,
     RateLimitedError: 429,
+    IssuerAwayError: 503,
     OverloadedError: 503,
     StoreUnavailableError: 503,
 }

@@ -1,12 +1,12 @@
 """Who may ask, how often, and under which number: before a request is looked at, and after it was answered.
 
-Three ways to run: with a file of keys every request must bring one; without, only programs of this machine
-are listened to; or the service is open to whoever reaches it, because somebody said so.
+Three ways to run: with a file of keys or an issuer of tokens every request must bring a key or a token;
+without, only programs of this machine are listened to; or the service is open to whoever reaches it, because
+somebody said so.
 """
 
 import base64
 import binascii
-import ipaddress
 import json
 import logging
 import math
@@ -14,8 +14,7 @@ import re
 import time
 import uuid
 from collections.abc import Mapping
-from typing import Final
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Final
 
 from flask import Flask, Request, Response, g, request
 from limits import RateLimitItem
@@ -23,10 +22,15 @@ from limits import parse as parse_rate
 from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 
+from match_service.addresses import is_local
 from match_service.errors import NotAuthenticatedError, NotPermittedError, RateLimitedError
 from match_service.keys import Key, KeyFile
 from match_service.metrics import ENDPOINT, IN_FLIGHT, REQUESTS
-from match_service.settings import Settings
+from match_service.model import Subject
+from match_service.settings import Oidc, Settings
+
+if TYPE_CHECKING:
+    from match_service.tokens import Tokens
 
 REQUEST_ID: Final = "X-Request-Id"
 DEFAULT_SCOPE: Final = "read"
@@ -45,7 +49,9 @@ class Guard:
     def __init__(self, settings: Settings, scopes: Mapping[str, str | None]) -> None:
         self._scopes = scopes
         self._keys = KeyFile(settings.keys_file) if settings.keys_file else None
-        self._local = self._keys is None and settings.auth != "open"
+        self._tokens = _tokens(settings.oidc) if settings.oidc else None
+        self._asks = self._keys is not None or self._tokens is not None
+        self._local = not self._asks and settings.auth != "open"
         self._rate = settings.rate_limit
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._log = settings.access_log
@@ -61,7 +67,7 @@ class Guard:
         g.began = time.perf_counter()
         given = request.headers.get(REQUEST_ID, "")
         g.request_id = given if _ID.fullmatch(given) else uuid.uuid4().hex
-        g.key = None
+        g.caller = None
         ENDPOINT.set(endpoint() or "none")
         IN_FLIGHT.inc()
 
@@ -76,27 +82,31 @@ class Guard:
         scope = self._scopes.get(endpoint(), DEFAULT_SCOPE)
         if scope is None:
             return
-        who, rate = request.remote_addr or "", self._rate
-        if self._keys is not None:
-            g.key = key = self._authenticated(self._keys)
-            who, rate = f"key {key.name}", key.rate or rate
-            self._count(who, rate)
-            if not key.may(scope):
-                raise NotPermittedError(f"The API key {key.name} may {key.scope}; this needs {scope}.")
-        else:
-            self._count(who, rate)
+        if not self._asks:
+            self._count(request.remote_addr or "", self._rate)
+            return
+        g.caller = caller = self._authenticated()
+        said = f"API key {caller.name}" if isinstance(caller, Key) else f"token of {caller.name}"
+        self._count(said, caller.rate or self._rate)
+        if not caller.may(scope):
+            good = f"may {caller.scope}" if caller.scope else "is good for nothing here"
+            raise NotPermittedError(f"The {said} {good}; this needs {scope}.")
 
-    def _authenticated(self, keys: KeyFile) -> Key:
-        name, token = credentials(request)
-        if not token:
+    def _authenticated(self) -> Key | Subject:
+        name, brought = credentials(request)
+        if not brought:
+            asked = "An API key" if self._keys else "A token"
+            also = " or a token" if self._keys and self._tokens else ""
             raise NotAuthenticatedError(
-                "An API key is required, as Authorization: Bearer, as X-Api-Key or as the password of basic"
-                " authentication."
+                f"{asked}{also} is required, as Authorization: Bearer, as X-Api-Key or as the password of"
+                " basic authentication."
             )
-        key = keys.find(token)
-        if key is None or (name and name != key.name):
+        caller: Key | Subject | None = self._keys.find(brought) if self._keys else None
+        if caller is None and self._tokens and (brought.count(".") == 2 or not self._keys):
+            caller = self._tokens.subject(brought)
+        if caller is None or (name and name != caller.name):
             raise NotAuthenticatedError("The API key is not known.")
-        return key
+        return caller
 
     def _count(self, who: str, rate: str) -> None:
         if not rate:
@@ -115,13 +125,21 @@ class Guard:
         return response
 
 
+def _tokens(settings: Oidc) -> "Tokens":
+    # Imported where they are asked for: cryptography alone takes as long as a tenth of all the rest.
+    from match_service.tokens import Tokens  # noqa: PLC0415
+
+    return Tokens(settings)
+
+
 def endpoint() -> str:
     """The name of the endpoint that was asked, empty for an unknown path."""
     return (request.endpoint or "").rpartition(".")[2]
 
 
 def _line(response: Response) -> dict[str, object]:
-    """What is told of a request: neither its query nor anything of its body, and of the key its name."""
+    """What is told of a request: neither its query nor its body, and of a key or token only whose it is."""
+    caller = g.caller
     return {
         "id": g.request_id,
         "method": request.method,
@@ -131,12 +149,13 @@ def _line(response: Response) -> dict[str, object]:
         "in": request.content_length or 0,
         "out": response.content_length or 0,
         "client": request.remote_addr,
-        "key": g.key.name if g.key else None,
+        "key": caller.name if isinstance(caller, Key) else None,
+        "subject": caller.name if isinstance(caller, Subject) else None,
     }
 
 
 def credentials(asked: Request) -> tuple[str, str]:
-    """User name (empty where there is none) and key that the request brings; empty texts for none."""
+    """User name (empty where there is none) and key or token of the request; empty texts for none."""
     if token := asked.headers.get("X-Api-Key", ""):
         return "", token.strip()
     kind, _, rest = asked.headers.get("Authorization", "").partition(" ")
@@ -167,17 +186,3 @@ def check_local(asked: Request) -> None:
     origin = asked.headers.get("Origin", "")
     if origin and asked.method not in READING and not is_local(origin):
         raise NotPermittedError("Without API keys web pages of other origins may not use the service.")
-
-
-def is_local(url: str) -> bool:
-    """Whether the URL's host is this machine's loopback."""
-    try:
-        name = (urlsplit(url).hostname or "").removesuffix(".")
-    except ValueError:
-        return False
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False

@@ -14,16 +14,17 @@ from match_service.api.endpoints import ENDPOINTS
 URLENCODED: Final = "application/x-www-form-urlencoded"
 STATUSES: Final = {
     400: "A parameter is missing or wrong, the image cannot be decoded, the URL cannot be fetched.",
-    401: "An API key is missing or not known.",
-    403: "The API key is not good for this.",
+    401: "An API key or a token is missing or not good.",
+    403: "The API key or the token is not good for this.",
     404: "There is no such image.",
     409: "What is stored already forbids it.",
     413: "The request is too large.",
     415: "The body is of another content type.",
     429: "Too many requests; Retry-After says when to come back.",
     500: "The service failed.",
-    503: "The store is away, or too much is waiting; Retry-After says when to come back.",
+    503: "The store or the issuer of tokens is away, or too much waits; Retry-After says when to come back.",
 }
+BEARER: Final = "An API key; or a token of an OpenID Connect issuer, where the service trusts one."
 _ALWAYS: Final = (400, 413, 415, 500)
 _GUARDED: Final = (401, 403, 429, 503)
 
@@ -42,7 +43,7 @@ def document() -> dict[str, Any]:
         "paths": _paths(),
         "components": {
             "securitySchemes": {
-                "bearer": {"type": "http", "scheme": "bearer"},
+                "bearer": {"type": "http", "scheme": "bearer", "description": BEARER},
                 "key": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
                 "basic": {"type": "http", "scheme": "basic"},
             },
@@ -93,7 +94,9 @@ def _operation(endpoint: Endpoint, method: str) -> dict[str, Any]:
     if endpoint.scope is None:
         operation["security"] = []
     else:
-        operation["description"] = f"Needs a key of scope `{endpoint.scope}`, where keys are asked for."
+        operation["description"] = (
+            f"Needs a key or token of scope `{endpoint.scope}`, where they are asked for."
+        )
     if endpoint.takes:
         operation["requestBody"] = {"required": True, "content": {endpoint.takes: {"schema": {}}}}
     elif endpoint.parameters and method == "POST":

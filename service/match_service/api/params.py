@@ -4,7 +4,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import IO, Any, Final
 from urllib.parse import parse_qsl
 
@@ -130,6 +130,13 @@ class Params:
         if value is None:
             raise BadRequestError(f"{name} must be true or false.")
         return value
+
+    def choice(self, name: str, choices: Sequence[str], *, default: str) -> str:
+        """One of ``choices``, as it is written there."""
+        text = self.text(name)
+        if text is not None and text not in choices:
+            raise BadRequestError(f"{name} must be {' or '.join(choices)}.")
+        return default if text is None else text
 
     def number(self, name: str, least: float, most: float) -> float | None:
         """A number in decimal notation, None where there is none."""

@@ -30,6 +30,15 @@ def fail(status: int, sentence: str, method: str, headers: Mapping[str, str] | N
     return reply
 
 
+def picture(jpeg: bytes) -> Response:
+    """A 200 that is a JPEG and is to be nothing else, whatever a browser makes of its bytes."""
+    reply = Response(jpeg, mimetype="image/jpeg")
+    reply.headers["X-Content-Type-Options"] = "nosniff"
+    reply.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
+    reply.headers["Cross-Origin-Resource-Policy"] = "same-origin"
+    return reply
+
+
 def _reply(code: int, status: str, error: list[str], method: str, result: list[Any]) -> Response:
     # A NaN would make the body invalid JSON, as it did in the original; better an honest 500.
     body = json.dumps({"status": status, "error": error, "method": method, "result": result}, allow_nan=False)

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, request
 from match_service.api import batch, endpoints
 from match_service.api.describe import Endpoint
 from match_service.api.params import Fetch, Params
-from match_service.api.replies import ok
+from match_service.api.replies import ok, picture
 from match_service.engine import VIEW_NAMES
 from match_service.errors import BadRequestError
 from match_service.matcher import GUESSED, Matcher, Options
@@ -71,6 +71,20 @@ class _Views:
     def compare(self) -> Response:
         values = self._asked(endpoints.COMPARE)
         return ok("compare", [{"score": self._matcher.compare(values["image1"], values["image2"])}])
+
+    def overlap(self) -> Response:
+        values = self._asked(endpoints.OVERLAP)
+        made = self._matcher.overlap(
+            values["image1"],
+            values["image2"],
+            values["mode"],
+            all_orientations=values["all_orientations"],
+        )
+        reply = picture(made.jpeg)
+        reply.headers["Match-Score"] = f"{made.score:.6g}"
+        reply.headers["Match-Orientation"] = made.orientation
+        reply.headers["Cache-Control"] = "no-store"
+        return reply
 
     def count(self) -> Response:
         return ok("count", [self._matcher.store.count()])

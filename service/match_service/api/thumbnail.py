@@ -4,6 +4,7 @@ from flask import Blueprint, Response, request
 
 from match_service.api import endpoints
 from match_service.api.params import Params
+from match_service.api.replies import picture
 from match_service.engine.thumbnail import note
 from match_service.errors import MissingError
 from match_service.matcher import Matcher
@@ -22,9 +23,7 @@ def blueprint(matcher: Matcher, kept: Thumbnails | None) -> Blueprint:
         # Of two images added at one filepath at the same moment the picture of the other may have stayed.
         if jpeg is None or note(jpeg) != matcher.stored(filepath).record.sha256:
             raise MissingError("No thumbnail is kept of that image.")
-        response = Response(jpeg, mimetype=endpoints.THUMBNAIL.gives)
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
+        response = picture(jpeg)
         response.headers["Cache-Control"] = "private, no-cache"
         response.add_etag()
         response.make_conditional(request)

@@ -10,7 +10,7 @@ from typing import Final, Protocol, Unpack
 
 from match_client import Client, Comparison, Image, Json, Match, MatchClientError, Retry, SearchOptions
 from match_service import engine
-from match_service.app import open_store
+from match_service.app import open_pictured
 from match_service.commands.common import CommandError, WrongUseError, key
 from match_service.errors import MatchError
 from match_service.fetch import Fetcher
@@ -18,6 +18,7 @@ from match_service.manifest import problem
 from match_service.matcher import Matcher, Options
 from match_service.settings import Settings, SettingsError
 from match_service.store.base import Store
+from match_service.thumbnails import ThumbnailsError
 
 PAGE: Final = 1000
 PATIENT: Final = Retry(attempts=12, wait_seconds=180)
@@ -129,7 +130,10 @@ class _Local:
                 f"There is no store {chosen.data} yet: `match-service import` or `match-service serve` makes "
                 "one, MATCH_DATA names another, --url asks a running service."
             )
-        return Matcher(open_store(chosen))
+        try:
+            return Matcher(open_pictured(chosen), pictures=bool(chosen.thumbnails))
+        except ThumbnailsError as error:
+            raise CommandError(str(error)) from error
 
     @property
     def _store(self) -> Store:

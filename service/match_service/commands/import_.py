@@ -28,6 +28,8 @@ metadata (JSON).
 --from-elasticsearch reads an index that image-match, dsys/match or TRUEPIC/match has written, on
 Elasticsearch 2 or newer, and only reads it. Signatures are taken as they are: no image is fetched.
 
+Where MATCH_THUMBNAILS names a place, thumbnails of the files are kept there, as of what is added.
+
 What is in the store is noted in --state, so the same command again resumes.
 """
 
@@ -94,8 +96,10 @@ def _import(options: argparse.Namespace, items: "list[Item]") -> int:
     from match_service.commands.collection import settings  # noqa: PLC0415
 
     chosen = settings()
-    with _store(chosen) as store, _state(options, _name(chosen)) as state:
-        return importer.run(items, store, state, options.workers or os.cpu_count() or 1).exit_code
+    pictures = bool(chosen.thumbnails)
+    with _store(chosen, pictures=pictures) as store, _state(options, _name(chosen)) as state:
+        workers = options.workers or os.cpu_count() or 1
+        return importer.run(items, store, state, workers, pictures=pictures).exit_code
 
 
 def _upload(options: argparse.Namespace, items: "list[Item]") -> int:
@@ -136,13 +140,15 @@ def _name(chosen: "Settings") -> str:
 
 
 @contextlib.contextmanager
-def _store(chosen: "Settings") -> Iterator["Store"]:
-    from match_service.app import open_store  # noqa: PLC0415
+def _store(chosen: "Settings", *, pictures: bool = False) -> Iterator["Store"]:
+    """With ``pictures`` thumbnails of what it is given are kept where the settings say."""
+    from match_service.app import open_pictured, open_store  # noqa: PLC0415
     from match_service.errors import StoreUnavailableError  # noqa: PLC0415
+    from match_service.thumbnails import ThumbnailsError  # noqa: PLC0415
 
     try:
-        store = open_store(chosen)
-    except StoreUnavailableError as error:
+        store = open_pictured(chosen) if pictures else open_store(chosen)
+    except (StoreUnavailableError, ThumbnailsError) as error:
         raise CommandError(str(error)) from error
     with contextlib.closing(store):
         yield store

@@ -5,7 +5,8 @@ import os
 from pathlib import Path
 
 from match_service.commands.common import CommandError
-from match_service.keys import SCOPES, KeysError, new, parse
+from match_service.keys import KeysError, new, parse
+from match_service.model import SCOPES
 
 NAME = "keys"
 HELP = "make API keys"

@@ -56,6 +56,14 @@ def views(signature: Signature, all_orientations: bool) -> Views:
     return np.concatenate([half, -half])
 
 
+def turned_back(pixels: NDArray[np.uint8], view: int) -> NDArray[np.uint8]:
+    """Pixels (rows, columns, 3) of what shows ``VIEW_NAMES[view]`` of an image, as that image is."""
+    mirrored, turns = divmod(view % len(_TURNS), 4)
+    # What mirrors is its own opposite, turned or not.
+    back = np.rot90(pixels[:, ::-1], turns) if mirrored else np.rot90(pixels, -turns)
+    return np.ascontiguousarray(255 - back if view >= len(_TURNS) else back)
+
+
 def turned(signatures: NDArray[np.int8]) -> NDArray[np.int8]:
     """Signatures (..., 648) in the eight orientations that do not invert, (..., 8, 648)."""
     return signatures[..., _PERMUTATIONS]

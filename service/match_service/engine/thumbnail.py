@@ -20,11 +20,16 @@ QUALITY: Final = 82
 
 def thumbnail(data: bytes, note: str, limits: Limits = DEFAULT_LIMITS) -> bytes:
     """A JPEG of at most 480 x 480 pixels with ``note`` as its comment; ``BadImageError`` for no image."""
-    image = Image.fromarray(_reduced(decode(data, limits, shrink_to=SIDE)))
-    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     out = BytesIO()
-    image.save(out, "JPEG", quality=QUALITY, optimize=True, comment=note.encode())
+    small(data, SIDE, limits).save(out, "JPEG", quality=QUALITY, optimize=True, comment=note.encode())
     return out.getvalue()
+
+
+def small(data: bytes, side: int, limits: Limits) -> Image.Image:
+    """The image with no side longer than ``side``."""
+    image = Image.fromarray(_reduced(decode(data, limits, shrink_to=side), side))
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return image
 
 
 def note(thumbnail: bytes) -> str:
@@ -36,9 +41,9 @@ def note(thumbnail: bytes) -> str:
         return ""
 
 
-def _reduced(frame: Frame) -> NDArray[np.uint8]:
+def _reduced(frame: Frame, side: int) -> NDArray[np.uint8]:
     """Pixels (rows, columns, 3) by means over blocks, band by band: a large image costs no more memory."""
-    step = max(1, max(frame.width, frame.height) // (2 * SIDE))
+    step = max(1, max(frame.width, frame.height) // (2 * side))
     step = min(step, frame.width, frame.height)
     columns = frame.width // step
     bands = []

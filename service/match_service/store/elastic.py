@@ -49,7 +49,7 @@ class ElasticStore:
         self._index_seen = False
         self._lock = threading.Lock()
         self.follower = Follower(client, alias, memory) if memory is not None and memory.capacity else None
-        self.review = ElasticReview(client, alias, self.follower, self._translated)
+        self.review = ElasticReview(client, alias, self.follower, self._translated, manage_index=manage_index)
 
     @classmethod
     def connect(

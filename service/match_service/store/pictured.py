@@ -6,12 +6,17 @@ keeps its image from being deleted: what was deleted is nowhere any more.
 
 import logging
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 
 from match_service.errors import StoreUnavailableError
 from match_service.model import Match, Record, Stored, Views
 from match_service.store.base import DISTANCE_CUTOFF, Facts, Store
 from match_service.store.review import Review
 from match_service.thumbnails import Thumbnails
+
+WRITERS: Final = 8
+"""Pictures of a batch on their way at once: an object store takes its time for each."""
 
 log = logging.getLogger(__name__)
 
@@ -40,9 +45,9 @@ class PicturedStore:
     def add_many(self, records: Iterable[Record], *, visible: bool = False) -> dict[str, str]:
         batch = list(records)
         refused = self._store.add_many(batch, visible=visible)
-        for record in {record.filepath: record for record in batch}.values():
-            if record.filepath not in refused:
-                self._keep(record)
+        last = {record.filepath: record for record in batch if record.filepath not in refused}
+        with ThreadPoolExecutor(WRITERS) as pool:
+            list(pool.map(self._keep, last.values()))
         return refused
 
     def get(self, filepath: str) -> Stored | None:

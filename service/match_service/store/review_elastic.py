@@ -1,7 +1,7 @@
 """Reviewing duplicates in Elasticsearch: signatures from the mirror, job and groups in an index beside.
 
-That index holds no image, can be deleted at any time, and comes back with the next job. Its name keeps out of
-the pattern that the template of the images has.
+That index holds no image, can be deleted at any time, and is made again by whoever makes the index of the
+images. Its name keeps out of the pattern that the template of those has.
 """
 
 import time
@@ -34,14 +34,6 @@ NO_MIRROR: Final = (
 
 _LOOK_UP: Final = 5000
 _CURRENT: Final = "job"
-_MAPPINGS: Final[dict[str, Any]] = {
-    "dynamic": False,
-    "properties": {
-        "job": {"type": "keyword"},
-        "number": {"type": "integer"},
-        "body": {"type": "object", "enabled": False},
-    },
-}
 
 
 class ElasticReview:
@@ -56,7 +48,10 @@ class ElasticReview:
         alias: str,
         follower: Follower | None,
         translated: Callable[[], AbstractContextManager[None]],
+        *,
+        manage_index: bool,
     ) -> None:
+        self._manage_index = manage_index
         self._translated = translated
         self._client = client.options(request_timeout=READ_SECONDS)
         self._alias = alias
@@ -92,7 +87,7 @@ class ElasticReview:
     def begin(self, job: Job) -> Job:
         """Make ``job`` the last one, unless another still runs."""
         with self._translated():
-            self._make_index()
+            self._see_index()
             # A write waits for the shard of an index just made, where a read would fail: so it comes first.
             place: dict[str, Any] = {"op_type": "create"}
             while True:
@@ -121,6 +116,7 @@ class ElasticReview:
     def keep_groups(self, job: Job, groups: Sequence[Group]) -> None:
         """Keep the groups of a job."""
         with self._translated():
+            self._see_index()
             for start in range(0, len(groups), GROUPS_AT_ONCE):
                 operations: list[dict[str, Any]] = []
                 for number, group in enumerate(groups[start : start + GROUPS_AT_ONCE], start):
@@ -187,10 +183,17 @@ class ElasticReview:
             found.update({hit["_id"]: hit["_source"] for hit in complete(answer.body)["hits"]["hits"]})
         return found
 
-    def _make_index(self) -> None:
-        settings = {"number_of_shards": "1", "auto_expand_replicas": "0-1", "hidden": True}
+    def _see_index(self) -> None:
+        """See that the index exists, since writing would make one of Elasticsearch's own design."""
+        if self._client.indices.exists(index=self._index):
+            return
+        if not self._manage_index:
+            raise StoreUnavailableError(
+                f"Elasticsearch has no index {self._index}, where duplicates are kept; whoever makes the"
+                f" index behind {self._alias} must make it too, since MATCH_MANAGE_INDEX is false."
+            )
         try:
-            self._client.indices.create(index=self._index, mappings=_MAPPINGS, settings=settings)
+            self._client.indices.create(index=self._index, body=match_index.review_body())
         except elasticsearch.BadRequestError as error:
             if error.error != "resource_already_exists_exception":
                 raise

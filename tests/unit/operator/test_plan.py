@@ -154,6 +154,12 @@ def test_an_empty_elasticsearch_gets_template_and_index():
     assert steps[1].name == "images-000001"
 
 
+def test_the_index_of_reviews_is_made_where_it_is_missing_and_nothing_else_with_it():
+    seen = world.seen(of(), elastic=world.elastic(of(), review=False))
+    [step] = make(of(), seen).steps
+    assert step == CreateIndex("match-review-images", match_index.review_body())
+
+
 def test_no_index_is_made_before_the_cluster_has_formed():
     seen = world.seen(of(), elastic=world.elastic(of(), uuid="", template=None, indices={}))
     assert make(of(), seen).steps == ()

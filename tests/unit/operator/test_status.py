@@ -61,6 +61,17 @@ def test_a_secret_of_the_users_that_is_not_there_is_named():
     assert (condition(there, "ApiReady")["status"], there["api"]["keys"]) == ("True", "mine")
 
 
+def test_a_secret_with_the_issuers_authority_that_is_not_there_is_named():
+    issuer = {"issuer": "https://i.example", "audiences": ["a"], "caSecretRef": {"name": "ca"}}
+    asked = of({"api": {"auth": {"oidc": issuer}}})
+    missing = make(asked, world.seen(asked, given={"ca": None}))
+    assert condition(missing, "ApiReady")["message"].endswith(
+        "; there is no Secret ca with ca.crt, which api.auth.oidc.caSecretRef names"
+    )
+    there = make(asked, world.seen(asked, given={"ca": {"data": {"ca.crt": "YQ=="}}}))
+    assert condition(there, "ApiReady")["status"] == "True"
+
+
 def test_a_new_cluster_says_which_pod_it_waits_for_and_why():
     seen = world.seen(of(), elastic=None)
     pod = seen.children["Pod", "photos-es-default-1"]
