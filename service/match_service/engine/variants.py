@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from match_service.engine.decode import DEFAULT_LIMITS, Frame, Limits, decode
 from match_service.engine.layout import HALF, LENGTH, NEIGHBOUR, POINT, from_half
 from match_service.engine.orientations import VIEW_NAMES, views
-from match_service.model import Views
+from match_service.engine.signature import signature_and_frame
+from match_service.model import Signature, Views
 
 VARIANT_CUTOFF: Final = 0.36
 """Views by guess are tried many at a time, so they must come nearer than the one view that is no guess."""
@@ -49,7 +50,22 @@ def variants(data: bytes, limits: Limits = DEFAULT_LIMITS, *, mirrored: bool = F
     With ``mirrored`` also of what it may be a mirrored copy of, which are twice as many.
     ``BadImageError`` if it cannot be decoded within ``limits``.
     """
-    grey = reduced(decode(data, limits))
+    return _variants(decode(data, limits), mirrored=mirrored)
+
+
+def signature_and_variants(
+    data: bytes, limits: Limits = DEFAULT_LIMITS, *, mirrored: bool = False
+) -> tuple[Signature, Views]:
+    """What ``engine.signature`` and ``variants`` make, for the price of one decoding.
+
+    ``BadImageError`` as from those, so also for a flat image.
+    """
+    own, frame = signature_and_frame(data, limits)
+    return own, _variants(frame, mirrored=mirrored)
+
+
+def _variants(frame: Frame, *, mirrored: bool) -> Views:
+    grey = reduced(frame)
     found = sample(grey, guesses(grey))
     found = found[found.any(axis=1)]
     if not mirrored:
