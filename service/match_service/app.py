@@ -19,35 +19,11 @@ from match_service.matcher import Decoder, Matcher
 from match_service.metrics import FETCH_FAILURES, stage
 from match_service.settings import Settings
 from match_service.store.base import Store
-from match_service.store.bound import mirror_bytes
-from match_service.store.mirror import MirrorMemory
 from match_service.store.pictured import PicturedStore
 
 DISCARD_BYTES: Final = 64 * 1024 * 1024
 DISCARD_CHUNK: Final = 64 * 1024
 DISCARD_SECONDS: Final = 10
-
-
-def open_store(settings: Settings, memory: MirrorMemory | None = None) -> Store:
-    """The store the settings ask for; an Elasticsearch that is down is no error yet, /readyz says so.
-
-    ``memory``, made before a fork, is where all workers have one mirror of Elasticsearch's signatures.
-    """
-    # Imported where they are chosen: the Elasticsearch client alone takes as long as all the rest.
-    if settings.elasticsearch_url:
-        from match_service.store.elastic import ElasticStore  # noqa: PLC0415
-
-        return ElasticStore.connect(
-            settings.elasticsearch_url,
-            settings.elasticsearch_index,
-            manage_index=settings.manage_index,
-            ca_certs=settings.elasticsearch_ca_certs or None,
-            credentials=settings.elasticsearch_credentials or None,
-            memory=memory or MirrorMemory(mirror_bytes(settings.mirror_max_bytes)),
-        )
-    from match_service.store.embedded import EmbeddedStore  # noqa: PLC0415
-
-    return EmbeddedStore.open(settings.data)
 
 
 def create_app(

@@ -1,5 +1,6 @@
 """The command ``match-service import`` as a user runs it, into real stores."""
 
+import hashlib
 import json
 import os
 import signal
@@ -8,10 +9,12 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import elastic
 from labcluster.elasticsearch import shared_node
+from match_service import engine
 from match_service.store.elastic import ElasticStore
 from match_service.store.embedded import EmbeddedStore
 from pictures import flat, jpeg
@@ -70,6 +73,23 @@ def test_what_fails_is_named_with_the_reason_and_the_rest_goes_in(tmp_path: Path
     assert "flat.png: The image is flat" in text
     assert "3 added" in text
     assert len(kept(tmp_path)) == 3
+
+
+def test_every_image_keeps_its_own_signature_whatever_fails_beside_it(tmp_path: Path) -> None:
+    source = photos(tmp_path, 150)
+    for number in range(0, 150, 7):
+        (source / "sub" / f"{number:03}.jpg").write_bytes(b"no image")
+    (source / "sub" / "gone.jpg").symlink_to("nowhere")
+    os.mkfifo(source / "sub" / "pipe.jpg")
+    code, text = run(tmp_path, str(source))
+    assert (code, "128 added" in text, "22 failed" in text) == (1, True, True), text
+    store = EmbeddedStore.open(tmp_path / "match.db")
+    stored = store.page(None, 1000)
+    store.close()
+    for one in stored:
+        data = (source / one.record.filepath).read_bytes()
+        assert one.record.sha256 == hashlib.sha256(data).hexdigest()
+        assert np.array_equal(one.record.signature, engine.signature(data))
 
 
 @pytest.mark.parametrize("kind", ["csv", "ndjson"])

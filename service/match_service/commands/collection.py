@@ -10,7 +10,6 @@ from typing import Final, Protocol, Unpack
 
 from match_client import Client, Comparison, Image, Json, Match, MatchClientError, Retry, SearchOptions
 from match_service import engine
-from match_service.app import open_store
 from match_service.commands.common import CommandError, WrongUseError, key
 from match_service.errors import MatchError
 from match_service.fetch import Fetcher
@@ -18,6 +17,7 @@ from match_service.manifest import problem
 from match_service.matcher import Matcher, Options
 from match_service.settings import Settings, SettingsError
 from match_service.store.base import Store
+from match_service.store.opening import open_store
 
 PAGE: Final = 1000
 PATIENT: Final = Retry(attempts=12, wait_seconds=180)

@@ -137,8 +137,8 @@ def _name(chosen: "Settings") -> str:
 
 @contextlib.contextmanager
 def _store(chosen: "Settings") -> Iterator["Store"]:
-    from match_service.app import open_store  # noqa: PLC0415
     from match_service.errors import StoreUnavailableError  # noqa: PLC0415
+    from match_service.store.opening import open_store  # noqa: PLC0415
 
     try:
         store = open_store(chosen)
