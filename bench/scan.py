@@ -1,8 +1,9 @@
 """A search of the signatures in memory, beside merely reading them: sieved by machine code, and by numpy.
 
 `python bench/scan.py [--images N] [--photos FOLDER] [--keep FOLDER] [--cpu]` (a million images,
-scikit-image's photographs, nothing kept, so that making the signatures takes some minutes first). One thread; the ways take
-turns at each of the signatures looked for. ``--cpu``: processor time, for a machine with other work.
+scikit-image's photographs, nothing kept, so that making the signatures takes some minutes first). One thread;
+the ways take turns at each of the signatures looked for. ``--cpu``: processor time, for a machine with other
+work.
 """
 
 import argparse

@@ -24,8 +24,10 @@ PLAIN_CUTOFF: Final = 0.445
 """What views without a guess must come nearer than in a thorough search: a little nearer than in others,
 which saves more false hits than the guesses add (docs/robustness.md)."""
 
-CROPS: Final = ((0.1, 5), (0.2, 7))
+Crops = tuple[tuple[float, int], ...]
 """Shares of width and height supposed lost, each with the number of places per axis that are tried."""
+
+CROPS: Final[Crops] = ((0.1, 5), (0.2, 7))
 TURNS: Final = (-6.0, -3.0, 3.0, 6.0)
 """Degrees the original may have been turned by."""
 INSETS: Final = (0.07, 0.14)
@@ -65,11 +67,18 @@ def signature_and_variants(
 
 
 def _variants(frame: Frame, *, mirrored: bool) -> Views:
-    grey = reduced(frame)
-    found = sample(grey, guesses(grey))
-    found = found[found.any(axis=1)]
-    if not mirrored:
-        return found
+    found = signatures(reduced(frame))
+    return with_mirrored(found) if mirrored else found
+
+
+def signatures(grey: NDArray[np.float32], crops: Crops = CROPS) -> Views:
+    """Signatures (k, 648) of all guesses but the flat ones."""
+    found = sample(grey, guesses(grey, crops))
+    return found[found.any(axis=1)]
+
+
+def with_mirrored(found: Views) -> Views:
+    """Signatures (2 k, 648): ``found``, then those of the same guesses mirrored."""
     every = [views(view, all_orientations=True)[_MIRRORED] for view in found]
     return np.concatenate([found, np.reshape(every, (-1, LENGTH))]).astype(np.int8)
 
@@ -87,13 +96,13 @@ def reduced(frame: Frame) -> NDArray[np.float32]:
     return np.stack(bands)
 
 
-def guesses(grey: NDArray[np.float32]) -> list[Guess]:
+def guesses(grey: NDArray[np.float32], crops: Crops = CROPS) -> list[Guess]:
     """What the original may have been: the list is fixed but for borders, which are looked for."""
     found: list[Guess] = []
     inner = trimmed(grey)
     if inner != (0.0, 0.0, 1.0, 1.0):
         found.append((*inner, 0.0))
-    for share, places in CROPS:
+    for share, places in crops:
         size = 1 / (1 - share)
         shifts = np.linspace(0, size - 1, places).tolist()
         found += [(-x, -y, size, size, 0.0) for x, y in itertools.product(shifts, shifts)]
