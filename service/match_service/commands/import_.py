@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from match_service.commands.common import CommandError, WrongUseError, add_service
+from match_service.commands.common import CommandError, WrongUseError, add_service, settings
 
 if TYPE_CHECKING:
     from match_service.importer import State
@@ -91,7 +91,6 @@ def _run(options: argparse.Namespace) -> int:
 def _import(options: argparse.Namespace, items: "list[Item]") -> int:
     """Files into the store itself; every core decodes."""
     from match_service import importer  # noqa: PLC0415
-    from match_service.commands.collection import settings  # noqa: PLC0415
 
     chosen = settings()
     with _store(chosen) as store, _state(options, _name(chosen)) as state:
@@ -110,7 +109,6 @@ def _upload(options: argparse.Namespace, items: "list[Item]") -> int:
 def _take_over(options: argparse.Namespace) -> int:
     """Documents of image-match into the store itself."""
     from match_service import takeover  # noqa: PLC0415
-    from match_service.commands.collection import settings  # noqa: PLC0415
 
     if options.url:
         raise WrongUseError(
