@@ -10,11 +10,11 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 from corpus import jpeg, windows
@@ -178,7 +178,8 @@ def _requests(subject: Subject, halves: scan.Halves, photos: int, start: int) ->
 
 
 def _bulk(client: Elasticsearch, index: str, lines: Lines) -> None:
-    answer = client.bulk(index=index, operations=lines)
+    # The client sends lines that are text as they are, which its types do not say.
+    answer = client.bulk(index=index, operations=cast("list[Mapping[str, Any]]", lines))
     assert not answer["errors"], answer["items"][0]
 
 

@@ -1,8 +1,9 @@
 """What MATCH_ENGINE=fast costs in likeness: signatures of JPEGs decoded at a fraction of their size.
 
-`python bench/fast.py FOLDER` takes the JPEG photographs of a folder, each brought to 1,920 pixels on its
-longest side, and prints two Markdown tables: how far fast signatures lie from exact ones, and how often a
-degraded copy is found (distance below 0.45) with exact signatures, with fast ones on both sides, and mixed.
+`python bench/fast.py [FOLDER]` takes the JPEG photographs of a folder (those of photos.py by default), each
+brought to 1,920 pixels on its longest side, and prints two Markdown tables: how far fast signatures lie from
+exact ones, and how often a degraded copy is found (distance below 0.45) with exact signatures, with fast ones
+on both sides, and mixed.
 """
 
 import argparse
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import photos
 from PIL import Image
 
 from match_service import engine
@@ -68,13 +70,13 @@ def photographs(folder: Path, most: int) -> Iterator[Image.Image]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--photos", type=int, default=200, help="at most so many (default 200)")
     arguments = parser.parse_args()
     apart: dict[int, list[float]] = {fraction: [] for fraction in FRACTIONS[1:]}
     found: dict[tuple[str, int, int], list[bool]] = {}
     count = 0
-    for photo in photographs(arguments.folder, arguments.photos):
+    for photo in photographs(arguments.folder or photos.fetch(), arguments.photos):
         count += 1
         data = jpeg(photo, 85)
         kept = {fraction: signature_at(data, fraction) for fraction in FRACTIONS}

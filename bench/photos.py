@@ -28,6 +28,8 @@ PACKAGES = (
     "stellarium-data",
 )
 MEASURED_PACKAGE = "gcompris-qt-data"
+VERSION = 1
+"""To be raised when others are chosen."""
 SIDE = 480
 LARGE = 1000
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
@@ -87,8 +89,33 @@ def _carve(folder: Path) -> None:
 
 
 def photographs() -> Photographs:
-    """All photographs that are no copy of another, by what they are for."""
-    folder = fetch()
+    """All photographs that are no copy of another, by what they are for.
+
+    Choosing takes a minute or two, so what was chosen is kept beside the packages.
+    """
+    file = fetch() / f"chosen-{VERSION}.npz"
+    if file.exists():
+        with np.load(file) as kept:
+            lists = {
+                name: [key for key in kept.files if key.startswith(name + " ")]
+                for name in Photographs._fields
+            }
+            return Photographs(
+                **{name: [Image.fromarray(kept[k]) for k in keys] for name, keys in lists.items()}
+            )
+    chosen = _chosen(file.parent)
+    part = file.with_suffix(".part.npz")
+    pixels = {
+        f"{name} {number:04}": np.asarray(image)
+        for name, images in chosen._asdict().items()
+        for number, image in enumerate(images)
+    }
+    np.savez(part, allow_pickle=False, **pixels)
+    part.rename(file)
+    return chosen
+
+
+def _chosen(folder: Path) -> Photographs:
     thumbs: list[np.ndarray] = []
     measured = list(_different([folder / MEASURED_PACKAGE], thumbs))
     wheels = [Path(skimage.__file__).parent, Path(sklearn.__file__).parent]

@@ -153,9 +153,10 @@ def _turned(data: bytes) -> list[np.ndarray]:
 def _hamming(known: np.ndarray, mine: np.ndarray) -> np.ndarray:
     """Fewest different bits between each row of ``known`` and any row of ``mine``."""
     words = np.ascontiguousarray(known).view(np.uint64)
-    return np.min(
+    nearest: np.ndarray = np.min(
         [np.bitwise_count(words ^ row.view(np.uint64)).sum(axis=1, dtype=np.int64) for row in mine], axis=0
     )
+    return nearest
 
 
 def _histogram(distances: np.ndarray) -> np.ndarray:

@@ -1,8 +1,9 @@
 """A search of the signatures in memory, beside merely reading them: sieved by machine code, and by numpy.
 
-`python bench/scan.py [--images N] [--photos FOLDER] [--keep FOLDER]` (a million images; scikit-image's
-photographs, nothing kept, so that making the signatures takes some minutes first). One thread; the ways take
-turns at each of the signatures looked for.
+`python bench/scan.py [--images N] [--photos FOLDER] [--keep FOLDER] [--cpu]` (a million images,
+scikit-image's photographs, nothing kept, so that making the signatures takes some minutes first). One thread;
+the ways take turns at each of the signatures looked for. ``--cpu``: processor time, for a machine with other
+work.
 """
 
 import argparse
@@ -49,14 +50,16 @@ def without_machine_code(call: Callable[[], object]) -> object:
         compiled.inner = kept
 
 
-def measured(table: scan.Rows, queries: list[scan.Query]) -> dict[str, list[float]]:
+def measured(
+    table: scan.Rows, queries: list[scan.Query], clock: Callable[[], float]
+) -> dict[str, list[float]]:
     """Milliseconds of each way for each query."""
     times: dict[str, list[float]] = {name: [] for name in ways(table)}
     for query in [queries[0], *queries]:
         for name, way in ways(table).items():
-            start = time.perf_counter()
+            start = clock()
             way(query)
-            times[name].append((time.perf_counter() - start) * 1e3)
+            times[name].append((clock() - start) * 1e3)
     return {name: found[1:] for name, found in times.items()}
 
 
@@ -65,10 +68,12 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=1_000_000)
     parser.add_argument("--photos", type=Path)
     parser.add_argument("--keep", type=Path)
+    parser.add_argument("--cpu", action="store_true")
     options = parser.parse_args()
     halves = collection.signatures(photographs(options.photos), options.images, options.keep)
     table = scan.Rows.of(halves)
-    load = f"load {os.getloadavg()[0]:.1f}"
+    clock = time.thread_time if options.cpu else time.perf_counter
+    load = f"load {os.getloadavg()[0]:.1f}{', processor time' * options.cpu}"
     print(
         f"{platform.machine()}, {os.cpu_count()} CPUs, numpy {np.__version__}, {load}; {len(halves):,} images"
     )
@@ -76,7 +81,7 @@ def main() -> None:
     signatures = scan.unpack_halves(halves[chosen])
     for name, everything in (("1 orientation", False), ("16 orientations", True)):
         queries = [scan.Query(engine.views(each, everything), CUTOFF) for each in signatures]
-        times = measured(table, queries)
+        times = measured(table, queries, clock)
         least = statistics.median(next(iter(times.values())))
         for way, found in times.items():
             low, middle, high = statistics.quantiles(found, n=4)

@@ -20,8 +20,6 @@ from match_service.matcher import Decoder, Matcher
 from match_service.metrics import FETCH_FAILURES, stage
 from match_service.settings import Settings
 from match_service.store.base import Store
-from match_service.store.bound import mirror_bytes
-from match_service.store.mirror import MirrorMemory
 from match_service.store.pictured import PicturedStore
 
 DISCARD_BYTES: Final = 64 * 1024 * 1024
@@ -29,38 +27,6 @@ DISCARD_CHUNK: Final = 64 * 1024
 DISCARD_SECONDS: Final = 10
 OVERLOADED_SECONDS: Final = 1
 """The same where there is too much to do already."""
-
-
-def open_store(settings: Settings, memory: MirrorMemory | None = None) -> Store:
-    """The store the settings ask for; an Elasticsearch that is down is no error yet, /readyz says so.
-
-    ``memory``, made before a fork, is where all workers have one mirror of Elasticsearch's signatures.
-    """
-    # Imported where they are chosen: the Elasticsearch client alone takes as long as all the rest.
-    if settings.elasticsearch_url:
-        from match_service.store.elastic import ElasticStore  # noqa: PLC0415
-
-        return ElasticStore.connect(
-            settings.elasticsearch_url,
-            settings.elasticsearch_index,
-            manage_index=settings.manage_index,
-            ca_certs=settings.elasticsearch_ca_certs or None,
-            credentials=settings.elasticsearch_credentials or None,
-            memory=memory or MirrorMemory(mirror_bytes(settings.mirror_max_bytes)),
-        )
-    from match_service.store.embedded import EmbeddedStore  # noqa: PLC0415
-
-    return EmbeddedStore.open(settings.data)
-
-
-def open_pictured(settings: Settings) -> Store:
-    """As ``open_store``, and thumbnails are kept beside it where the settings name a place for them.
-
-    Raises ``ThumbnailsError`` where they cannot be.
-    """
-    kept = thumbnails.keep_in(settings.thumbnails) if settings.thumbnails else None
-    store = open_store(settings)
-    return store if kept is None else PicturedStore(store, kept)
 
 
 def create_app(

@@ -1,7 +1,8 @@
 """A collection of image files into a store: every core decodes, writes go in batches, and it can be resumed.
 
 Decoding is most of the work, so it runs in processes of their own; the one that talks to the store only
-collects. What the store has acknowledged is noted in a state file, and a later run passes over it unless the
+collects, and takes a core's time from them for all it does itself: files go out and signatures come back many
+at a time. What the store has acknowledged is noted in a state file, and a later run passes over it unless the
 file's size or time has changed.
 """
 
@@ -16,25 +17,44 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Final, NamedTuple, TextIO
+
+import numpy as np
 
 from match_service import engine
+from match_service.engine.layout import LENGTH
 from match_service.engine.thumbnail import thumbnail
 from match_service.errors import BadImageError, StoreUnavailableError
 from match_service.manifest import Item
-from match_service.model import Record, Signature
+from match_service.model import Record
 from match_service.store.base import Store
 
 BATCH: Final = 1000
 """Records per write: a lost run repeats at most so much decoding for each one in flight."""
-CHUNK: Final = 16
+CHUNK: Final = 64
+CHUNK_BYTES: Final = 4 * 1024 * 1024
+"""Most files and encoded bytes a process is given at a time: less than a second of work."""
+SMALL_CHUNK: Final = 8
+"""Files given towards the end, so that all processes end together."""
 AHEAD: Final = 6
 """Chunks waiting per process, so that none idles while the store writes."""
 BATCH_SECONDS: Final = 5.0
 LISTED: Final = 50
 
-Decoded = tuple[Signature | None, str, bytes | None]
-"""An image's signature, SHA-256 and thumbnail if there is one; or None, the reason and None."""
+_dump = json.JSONEncoder().encode
+
+
+class Decoded(NamedTuple):
+    """What became of a chunk, in few objects, since each costs time to hand over."""
+
+    signatures: bytes
+    """648 for each file that is an image, in their order."""
+    digests: list[str]
+    """SHA-256 of each file, or empty where there is a reason instead."""
+    reasons: list[str]
+    """Why there are empty digests, in their order."""
+    thumbnails: list[bytes | None]
+    """Of each file that is an image, where they are kept and one can be made."""
 
 
 @dataclass
@@ -74,12 +94,12 @@ class State:
 
     def has(self, item: Item) -> bool:
         """Whether this very file is in the store under this name."""
-        return item.stamp is not None and self._known.get(item.key) == item.stamp
+        return bool(self._known) and item.stamp is not None and self._known.get(item.key) == item.stamp
 
     def note(self, items: Iterable[Item]) -> None:
         """Remember items, on the disk when this returns."""
         for item in items:
-            self._file.write(json.dumps([self._store, item.key, item.stamp]) + "\n")
+            self._file.write(_dump([self._store, item.key, item.stamp]) + "\n")
         self._file.flush()
         os.fsync(self._file.fileno())
 
@@ -168,11 +188,7 @@ def run(
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_ignore_interrupt)
     try:
         for chunk, decoded in _decoded(pool, fresh, workers, pictures):
-            for item, (signature, text, small) in zip(chunk, decoded, strict=True):
-                if signature is None:
-                    outcome.failed.append((item.filepath, text))
-                else:
-                    batch.append((item, Record(item.filepath, signature, text, item.metadata, small)))
+            batch += _records(chunk, decoded, outcome)
             if len(batch) >= BATCH or time.monotonic() - last > BATCH_SECONDS:
                 _write(batch, store, state, outcome)
                 last = time.monotonic()
@@ -188,6 +204,18 @@ def run(
     return outcome
 
 
+def _records(chunk: list[Item], decoded: Decoded, outcome: Outcome) -> Iterator[tuple[Item, Record]]:
+    """What is to be stored of a chunk; the rest has failed."""
+    signatures = iter(np.frombuffer(decoded.signatures, np.int8).reshape(-1, LENGTH))
+    reasons = iter(decoded.reasons)
+    thumbnails = iter(decoded.thumbnails)
+    for item, digest in zip(chunk, decoded.digests, strict=True):
+        if digest:
+            yield item, Record(item.filepath, next(signatures), digest, item.metadata, next(thumbnails))
+        else:
+            outcome.failed.append((item.filepath, next(reasons)))
+
+
 def _write(batch: list[tuple[Item, Record]], store: Store, state: State, outcome: Outcome) -> None:
     """Store the batch and note it; the list is empty afterwards."""
     if not batch:
@@ -201,12 +229,10 @@ def _write(batch: list[tuple[Item, Record]], store: Store, state: State, outcome
 
 def _decoded(
     pool: ProcessPoolExecutor, items: list[Item], workers: int, pictures: bool
-) -> Iterator[tuple[list[Item], list[Decoded]]]:
+) -> Iterator[tuple[list[Item], Decoded]]:
     """Chunks with what became of them in the order they are ready, with a bounded number under way."""
-    waiting: dict[Future[list[Decoded]], list[Item]] = {}
-    for start in range(0, len(items), CHUNK):
-        chunk = items[start : start + CHUNK]
-        # Plain strings: what goes to the processes and back costs as much as writing it to the store.
+    waiting: dict[Future[Decoded], list[Item]] = {}
+    for chunk in _chunks(items, workers):
         files = [(str(item.file), item.problem) for item in chunk]
         waiting[pool.submit(_decode, files, pictures)] = chunk
         if len(waiting) >= workers * AHEAD:
@@ -215,27 +241,49 @@ def _decoded(
         yield from _ready(waiting)
 
 
-def _ready(waiting: dict[Future[list[Decoded]], list[Item]]) -> Iterator[tuple[list[Item], list[Decoded]]]:
+def _chunks(items: list[Item], workers: int) -> Iterator[list[Item]]:
+    """The items in portions, smaller ones where little is left for each of the ``workers``."""
+    chunk: list[Item] = []
+    size = 0
+    for number, item in enumerate(items):
+        length = item.stamp[0] if item.stamp else 0
+        most = min(CHUNK, max(SMALL_CHUNK, (len(items) - number) // (2 * workers)))
+        if chunk and (len(chunk) >= most or size + length > CHUNK_BYTES):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(item)
+        size += length
+    if chunk:
+        yield chunk
+
+
+def _ready(waiting: dict[Future[Decoded], list[Item]]) -> Iterator[tuple[list[Item], Decoded]]:
     done, _ = wait(waiting, return_when=FIRST_COMPLETED)
     for future in done:
         yield waiting.pop(future), future.result()
 
 
-def _decode(chunk: list[tuple[str, str]], pictures: bool) -> list[Decoded]:
-    results: list[Decoded] = []
+def _decode(chunk: list[tuple[str, str]], pictures: bool) -> Decoded:
+    signatures = bytearray()
+    digests: list[str] = []
+    reasons: list[str] = []
+    small: list[bytes | None] = []
     for file, problem in chunk:
-        if problem:
-            results.append((None, problem, None))
-            continue
-        try:
-            data = Path(file).read_bytes()
-            signature, digest = engine.signature(data), hashlib.sha256(data).hexdigest()
-            results.append((signature, digest, _thumbnail(data, digest) if pictures else None))
-        except BadImageError as error:
-            results.append((None, str(error), None))
-        except OSError as error:
-            results.append((None, f"The file cannot be read: {error.strerror}.", None))
-    return results
+        reason, digest = problem, ""
+        if not problem:
+            try:
+                data = Path(file).read_bytes()
+                signatures += engine.signature(data).astype(np.int8, "C").tobytes()
+                digest = hashlib.sha256(data).hexdigest()
+                small.append(_thumbnail(data, digest) if pictures else None)
+            except BadImageError as error:
+                reason = str(error)
+            except OSError as error:
+                reason = f"The file cannot be read: {error.strerror}."
+        digests.append(digest)
+        if not digest:
+            reasons.append(reason)
+    return Decoded(bytes(signatures), digests, reasons, small)
 
 
 def _thumbnail(data: bytes, digest: str) -> bytes | None:

@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from limits import parse as parse_rate
-
 from match_service.model import SCOPES, includes
 
 PREFIX: Final = "match_"
@@ -119,6 +117,8 @@ def _entry(text: str) -> Key | None:
     if not _NAME.fullmatch(name) or scope not in SCOPES or not _DIGEST.fullmatch(digest):
         return None
     if rate:
+        from limits import parse as parse_rate  # noqa: PLC0415 - slow, and few keys have rates
+
         try:
             parse_rate(rate)
         except ValueError:

@@ -2,10 +2,12 @@
 
 import csv
 import json
+import os
+import stat
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Final
 
 from match_index import MAX_FILEPATH_BYTES
@@ -17,6 +19,9 @@ _ENDINGS: Final = (
 )  # fmt: skip
 SUFFIXES: Final = frozenset(f".{ending}" for ending in _ENDINGS)
 """Endings by which a file in a folder counts as an image."""
+
+
+_sorted = json.JSONEncoder(sort_keys=True).encode
 
 
 class ManifestError(Exception):
@@ -39,7 +44,7 @@ class Item:
     @property
     def key(self) -> str:
         """Name and metadata: importing the same file with other metadata is another import."""
-        return json.dumps([self.filepath, self.metadata], sort_keys=True)
+        return _sorted([self.filepath, self.metadata])
 
 
 def items(source: Path, prefix: str = "") -> list[Item]:
@@ -49,7 +54,7 @@ def items(source: Path, prefix: str = "") -> list[Item]:
     from the list's folder) and ``metadata`` (JSON). ``prefix`` is put before every filepath.
     """
     if source.is_dir():
-        return [_item(prefix + file.relative_to(source).as_posix(), file) for file in _images(source)]
+        return [_made(prefix + name, source / name, None, found) for name, found in _images(source)]
     try:
         with source.open(encoding="utf-8-sig", newline="") as lines:
             if source.suffix.lower() == ".csv":
@@ -63,10 +68,21 @@ def items(source: Path, prefix: str = "") -> list[Item]:
     raise ManifestError(f"{source} is neither a folder nor a .csv, .ndjson or .jsonl file.")
 
 
-def _images(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in SUFFIXES and path.is_file():
-            yield path
+def _images(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """Files by their paths within ``folder``; without ``rglob``, since decoding waits for it."""
+    for path, folders, files in os.walk(folder):
+        folders.sort()
+        inner = Path(path).relative_to(folder)
+        within = "" if inner == Path() else f"{inner.as_posix()}/"
+        for name in sorted(files):
+            if PurePath(name).suffix.lower() not in SUFFIXES:
+                continue
+            try:
+                found = os.stat(f"{path}/{name}")  # noqa: PTH116 - a Path for each takes as long again
+            except OSError:  # a link to nowhere
+                continue
+            if stat.S_ISREG(found.st_mode):
+                yield within + name, found
 
 
 def _csv_rows(lines: Iterable[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -105,14 +121,20 @@ def _listed(source: Path, prefix: str, number: int, row: Mapping[str, Any]) -> I
 def _item(filepath: str, file: Path, metadata: Json = None) -> Item:
     try:
         found = file.stat()
-        stamp = (found.st_size, found.st_mtime_ns)
     except (OSError, ValueError):
-        stamp = None
+        found = None
+    return _made(filepath, file, metadata, found)
+
+
+def _made(filepath: str, file: Path, metadata: Json, found: os.stat_result | None) -> Item:
+    stamp = (found.st_size, found.st_mtime_ns) if found else None
     return Item(filepath, file, metadata, stamp, problem(filepath))
 
 
 def problem(filepath: str) -> str:
     """What /add would say of such a name."""
+    if filepath.isascii() and filepath.isprintable() and len(filepath) <= MAX_FILEPATH_BYTES:
+        return ""
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in filepath):
         return "The filepath holds control characters or is not UTF-8."
     if "\ufffd" in filepath:

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from match_service import engine
 from match_service.engine.overlap import Overlap, overlap
 from match_service.engine.thumbnail import thumbnail
-from match_service.engine.variants import PLAIN_CUTOFF, VARIANT_CUTOFF, variants
+from match_service.engine.variants import PLAIN_CUTOFF, VARIANT_CUTOFF, signature_and_variants
 from match_service.errors import BadImageError, ConflictError, MatchError, MissingError
 from match_service.filters import contains
 from match_service.metrics import DECODE_FAILURES, stage
@@ -36,8 +36,8 @@ class Decoder(Protocol):
     def signature(self, data: bytes) -> Signature:
         """As ``engine.signature``."""
 
-    def variants(self, data: bytes, *, mirrored: bool) -> Views:
-        """As ``engine.variants.variants``."""
+    def signature_and_variants(self, data: bytes, *, mirrored: bool) -> tuple[Signature, Views]:
+        """As ``engine.variants.signature_and_variants``."""
 
     def compare(self, first: bytes, second: bytes) -> float:
         """As ``engine.compare``."""
@@ -60,10 +60,10 @@ class LocalDecoder:
         with self._decoding:
             return engine.signature(data)
 
-    def variants(self, data: bytes, *, mirrored: bool) -> Views:
-        """As ``engine.variants.variants``."""
+    def signature_and_variants(self, data: bytes, *, mirrored: bool) -> tuple[Signature, Views]:
+        """As ``engine.variants.signature_and_variants``."""
         with self._decoding:
-            return variants(data, mirrored=mirrored)
+            return signature_and_variants(data, mirrored=mirrored)
 
     def compare(self, first: bytes, second: bytes) -> float:
         """As ``engine.compare``."""
@@ -163,18 +163,23 @@ class Matcher:
         copy, as view ``GUESSED``. What is found without is found as well, with at least the same score, but
         for scores up to 55.5 that nothing else confirms.
         """
+        if options.thorough:
+            return _chosen(self._thorough(image, options), options)
         with _decoding():
             signature = self._decoder.signature(image)
-        found = self._near(signature, options, None if options.thorough else _enough(options))
-        if options.thorough:
-            with _decoding():
-                guessed = self._decoder.variants(image, mirrored=options.all_orientations)
-            if len(guessed):
-                cutoff = min(VARIANT_CUTOFF, _cutoff(options.min_score))
-                with stage("store"):
-                    more = self.store.search(guessed, cutoff=cutoff)
-                found = _nearest(found, [replace(match, view=GUESSED) for match in more])
-        return _chosen(found, options)
+        return _chosen(self._near(signature, options, _enough(options)), options)
+
+    def _thorough(self, image: bytes, options: Options) -> list[Match]:
+        with _decoding():
+            signature, guessed = self._decoder.signature_and_variants(
+                image, mirrored=options.all_orientations
+            )
+        found = self._near(signature, options, None)
+        if not len(guessed):
+            return found
+        with stage("store"):
+            more = self.store.search(guessed, cutoff=min(VARIANT_CUTOFF, _cutoff(options.min_score)))
+        return _nearest(found, [replace(match, view=GUESSED) for match in more])
 
     def search_stored(self, filepath: str, options: Options, *, itself: bool = False) -> list[Match]:
         """Stored images similar to the one at ``filepath``, which is left out unless ``itself`` is wanted.

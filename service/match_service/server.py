@@ -27,7 +27,7 @@ from gunicorn.workers.gthread import ThreadWorker
 from match_service import engine, thumbnails
 from match_service.addresses import is_local
 from match_service.api import probes
-from match_service.app import create_app, open_store
+from match_service.app import create_app
 from match_service.errors import MatchError
 from match_service.keys import KeyFile, KeysError
 from match_service.metrics import forget
@@ -35,6 +35,7 @@ from match_service.settings import Settings
 from match_service.store.bound import mirror_bytes
 from match_service.store.database import Database
 from match_service.store.mirror import MirrorMemory
+from match_service.store.opening import open_store
 from match_service.workshop import Workshop
 
 KEEPALIVE_SECONDS: Final = 75

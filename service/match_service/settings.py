@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-import limits
-
 from match_service.addresses import HostList, is_local
 from match_service.model import SCOPES
 
@@ -261,10 +259,15 @@ class _Environment:
 
     def rate(self, name: str) -> str:
         text = self.text(name, "")
+        if not text:
+            return text
+        import limits  # noqa: PLC0415 - as slow as all the rest of a command
+
         try:
-            return text and str(limits.parse(text)) and text
+            limits.parse(text)
         except ValueError as error:
             raise SettingsError(f"{name} must be like 100/minute or 5/second, not {text!r}.") from error
+        return text
 
     def choice(self, name: str, words: tuple[str, ...]) -> str:
         """One of ``words``, the first of which is the default."""

@@ -29,7 +29,7 @@ import numpy as np
 from match_service import engine
 from match_service.engine.overlap import MODES, Overlap, overlap
 from match_service.engine.thumbnail import thumbnail
-from match_service.engine.variants import variants
+from match_service.engine.variants import signature_and_variants
 from match_service.errors import BadImageError, OverloadedError
 from match_service.model import Signature, Views
 
@@ -45,7 +45,7 @@ READ_SECONDS: Final = 30.0
 _PID: Final = struct.Struct("!q")
 _HEAD: Final = struct.Struct("!qqqq")
 _LENGTH: Final = struct.Struct("!q")
-_SIGNATURE, _COMPARE, _VARIANTS, _THUMBNAIL, _OVERLAP = range(5)
+_SIGNATURE, _COMPARE, _THOROUGH, _THUMBNAIL, _OVERLAP = range(5)
 
 
 class Workshop:
@@ -94,10 +94,11 @@ class Workshop:
         _, body = self._ask(_SIGNATURE, data)
         return np.frombuffer(body, dtype=np.int8)
 
-    def variants(self, data: bytes, *, mirrored: bool) -> Views:
-        """As ``engine.variants.variants``."""
-        _, body = self._ask(_VARIANTS, data, b"mirrored" if mirrored else b"")
-        return np.frombuffer(body, dtype=np.int8).reshape(-1, 648)
+    def signature_and_variants(self, data: bytes, *, mirrored: bool) -> tuple[Signature, Views]:
+        """As ``engine.variants.signature_and_variants``."""
+        _, body = self._ask(_THOROUGH, data, b"mirrored" if mirrored else b"")
+        rows = np.frombuffer(body, dtype=np.int8).reshape(-1, 648)
+        return rows[0], rows[1:]
 
     def compare(self, first: bytes, second: bytes) -> float:
         """As ``engine.compare``."""
@@ -252,8 +253,9 @@ def _work(job: socket.socket) -> None:
             head, body = {"view": made.view, "distance": made.distance}, made.jpeg
         elif what == _THUMBNAIL:
             body = thumbnail(images[0], images[1].decode())
-        elif what == _VARIANTS:
-            body = variants(images[0], mirrored=bool(images[1])).astype(np.int8, "C").tobytes()
+        elif what == _THOROUGH:
+            own, guessed = signature_and_variants(images[0], mirrored=bool(images[1]))
+            body = np.vstack([own, guessed]).astype(np.int8, "C").tobytes()
         else:
             body = engine.signature(images[0]).astype(np.int8, "C").tobytes()
     except BadImageError as error:

@@ -1,5 +1,6 @@
 """The command ``match-service import`` as a user runs it, into real stores."""
 
+import hashlib
 import json
 import os
 import signal
@@ -9,11 +10,12 @@ import time
 from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import elastic
 from labcluster.elasticsearch import shared_node
-from match_service import thumbnails
+from match_service import engine, thumbnails
 from match_service.engine.thumbnail import thumbnail
 from match_service.store.elastic import ElasticStore
 from match_service.store.embedded import EmbeddedStore
@@ -101,6 +103,23 @@ def test_a_place_for_thumbnails_that_cannot_be_used_is_a_sentence(tmp_path: Path
     code, text = run(tmp_path, str(photos(tmp_path, 2)), MATCH_THUMBNAILS=str(tmp_path / "file" / "x"))
     assert (code, text.count("\n")) == (1, 1), text
     assert "MATCH_THUMBNAILS: no file can be made in" in text
+
+
+def test_every_image_keeps_its_own_signature_whatever_fails_beside_it(tmp_path: Path) -> None:
+    source = photos(tmp_path, 150)
+    for number in range(0, 150, 7):
+        (source / "sub" / f"{number:03}.jpg").write_bytes(b"no image")
+    (source / "sub" / "gone.jpg").symlink_to("nowhere")
+    os.mkfifo(source / "sub" / "pipe.jpg")
+    code, text = run(tmp_path, str(source))
+    assert (code, "128 added" in text, "22 failed" in text) == (1, True, True), text
+    store = EmbeddedStore.open(tmp_path / "match.db")
+    stored = store.page(None, 1000)
+    store.close()
+    for one in stored:
+        data = (source / one.record.filepath).read_bytes()
+        assert one.record.sha256 == hashlib.sha256(data).hexdigest()
+        assert np.array_equal(one.record.signature, engine.signature(data))
 
 
 @pytest.mark.parametrize("kind", ["csv", "ndjson"])

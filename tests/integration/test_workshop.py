@@ -15,7 +15,7 @@ import pytest
 
 from match_service import engine
 from match_service.engine.overlap import MODES, overlap
-from match_service.engine.variants import variants
+from match_service.engine.variants import signature_and_variants
 from match_service.errors import BadImageError, FeaturelessImageError, OverloadedError
 from match_service.workshop import Workshop
 from pictures import flat, jpeg
@@ -67,8 +67,9 @@ def test_it_answers_as_the_engine_does(workshop: Workshop) -> None:
         there = workshop.overlap(jpeg(1), jpeg(2), mode, all_orientations=every)
         assert there == overlap(jpeg(1), jpeg(2), mode, all_orientations=every)
     for mirrored in (False, True):
-        found = workshop.variants(jpeg(1), mirrored=mirrored)
-        assert np.array_equal(found, variants(jpeg(1), mirrored=mirrored))
+        found = workshop.signature_and_variants(jpeg(1), mirrored=mirrored)
+        expected = signature_and_variants(jpeg(1), mirrored=mirrored)
+        assert all(np.array_equal(one, other) for one, other in zip(found, expected, strict=True))
 
 
 def test_it_refuses_as_the_engine_does(workshop: Workshop) -> None:

@@ -10,14 +10,14 @@ from typing import Final, Protocol, Unpack
 
 from match_client import Client, Comparison, Image, Json, Match, MatchClientError, Retry, SearchOptions
 from match_service import engine
-from match_service.app import open_pictured
-from match_service.commands.common import CommandError, WrongUseError, key
+from match_service.commands.common import CommandError, WrongUseError, key, settings
 from match_service.errors import MatchError
 from match_service.fetch import Fetcher
 from match_service.manifest import problem
 from match_service.matcher import Matcher, Options
-from match_service.settings import Settings, SettingsError
+from match_service.settings import Settings
 from match_service.store.base import Store
+from match_service.store.opening import open_pictured
 from match_service.thumbnails import ThumbnailsError
 
 PAGE: Final = 1000
@@ -71,14 +71,6 @@ def client(options: argparse.Namespace, *, patient: bool = False) -> Client:
         return Client(options.url, key(options), retry=PATIENT if patient else None)
     except ValueError as error:
         raise WrongUseError(f"--url: {error}") from error
-
-
-def settings() -> Settings:
-    """The environment's, or ``WrongUseError``."""
-    try:
-        return Settings.from_environ()
-    except SettingsError as error:
-        raise WrongUseError(str(error)) from error
 
 
 class _Local:

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from match_service.settings import Settings, SettingsError
+
 
 class CommandError(Exception):
     """A command cannot do what it was asked; its text is one sentence."""
@@ -31,6 +33,14 @@ def add_service(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="file with the service's API key (default: the key in MATCH_KEY)",
     )
+
+
+def settings() -> Settings:
+    """The environment's, or ``WrongUseError``."""
+    try:
+        return Settings.from_environ()
+    except SettingsError as error:
+        raise WrongUseError(str(error)) from error
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from match_service.commands.common import CommandError, WrongUseError, add_service
+from match_service.commands.common import CommandError, WrongUseError, add_service, settings
 
 if TYPE_CHECKING:
     from match_service.importer import State
@@ -93,7 +93,6 @@ def _run(options: argparse.Namespace) -> int:
 def _import(options: argparse.Namespace, items: "list[Item]") -> int:
     """Files into the store itself; every core decodes."""
     from match_service import importer  # noqa: PLC0415
-    from match_service.commands.collection import settings  # noqa: PLC0415
 
     chosen = settings()
     pictures = bool(chosen.thumbnails)
@@ -114,7 +113,6 @@ def _upload(options: argparse.Namespace, items: "list[Item]") -> int:
 def _take_over(options: argparse.Namespace) -> int:
     """Documents of image-match into the store itself."""
     from match_service import takeover  # noqa: PLC0415
-    from match_service.commands.collection import settings  # noqa: PLC0415
 
     if options.url:
         raise WrongUseError(
@@ -142,8 +140,8 @@ def _name(chosen: "Settings") -> str:
 @contextlib.contextmanager
 def _store(chosen: "Settings", *, pictures: bool = False) -> Iterator["Store"]:
     """With ``pictures`` thumbnails of what it is given are kept where the settings say."""
-    from match_service.app import open_pictured, open_store  # noqa: PLC0415
     from match_service.errors import StoreUnavailableError  # noqa: PLC0415
+    from match_service.store.opening import open_pictured, open_store  # noqa: PLC0415
     from match_service.thumbnails import ThumbnailsError  # noqa: PLC0415
 
     try:

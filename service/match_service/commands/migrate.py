@@ -2,7 +2,7 @@
 
 import argparse
 
-from match_service.commands.common import CommandError, WrongUseError
+from match_service.commands.common import CommandError, WrongUseError, settings
 
 NAME = "migrate"
 HELP = "move all images to another index of the same Elasticsearch while they are searched and changed"
@@ -22,7 +22,6 @@ def run(options: argparse.Namespace) -> int:
     """Move; 0 when the alias is on the target."""
     import logging  # noqa: PLC0415
 
-    from match_service.commands.collection import settings  # noqa: PLC0415
     from match_service.store.connection import client_of  # noqa: PLC0415
     from match_service.store.indices import move  # noqa: PLC0415
     from match_service.store.migration import GaveUpError  # noqa: PLC0415

@@ -1,8 +1,9 @@
 """``inner.c`` as functions, where a C compiler was at hand when this package was installed.
 
 Nearly all of a search of a million signatures are two short loops, which in machine code take a third of
-what they take in numpy. They are called by ctypes, so that neither their build nor their loading knows a
-Python version, and run without the interpreter's lock. Without them all works the same, only slower.
+what they take in numpy; a third loop is much of a signature once the image is decoded. They are called by
+ctypes, so that neither their build nor their loading knows a Python version, and run without the
+interpreter's lock. Without them all works the same, only slower.
 """
 
 import ctypes
@@ -45,6 +46,8 @@ class Inner:
 
     def __init__(self, library: ctypes.CDLL, suffix: str) -> None:
         limit, whole, pointer = ctypes.c_int32, ctypes.c_int64, ctypes.c_void_p
+        self._boxes = library.match_boxes
+        self._boxes.restype, self._boxes.argtypes = None, [pointer, whole, pointer, pointer, pointer]
         self._sieve, self._dots = (getattr(library, f"match_{name}{suffix}") for name in ("sieve", "dots"))
         self._sieve.restype, self._dots.restype = whole, None
         self._sieve.argtypes = [pointer, whole, limit, limit, pointer, whole, pointer, pointer]
@@ -70,6 +73,14 @@ class Inner:
         dots = np.empty(len(rows), dtype=np.int16)
         self._dots(_at(halves), _at(queries), _at(rows), _at(numbers), len(rows), _at(dots))
         return dots
+
+    def boxes(
+        self, pixels: NDArray[np.uint8], rows: NDArray[np.int64], columns: NDArray[np.int64]
+    ) -> NDArray[np.uint32]:
+        """Sums (9, 9, 3) of ``pixels`` (rows, columns, 3) over the crossings of spans (9, 2) within them."""
+        sums = np.empty((len(rows), len(columns), 3), dtype=np.uint32)
+        self._boxes(_at(pixels), pixels.strides[0], _at(rows), _at(columns), _at(sums))
+        return sums
 
 
 def load(suffix: str = "") -> Inner | None:

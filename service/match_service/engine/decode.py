@@ -84,6 +84,12 @@ class Frame:
         else:
             self.height, self.width = source.shape[:2]
 
+    @property
+    def pixels(self) -> NDArray[np.uint8] | None:
+        """All of them (rows, columns, 3), if they lie in memory one after the other."""
+        source = self._source
+        return source if isinstance(source, np.ndarray) and source.flags.c_contiguous else None
+
     def region(self, top: int, bottom: int, left: int, right: int) -> NDArray[np.uint8]:
         """Pixels of rows ``top:bottom`` and columns ``left:right``, shape (rows, columns, 3)."""
         if not isinstance(self._source, Image.Image):

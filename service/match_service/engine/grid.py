@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from match_service.engine import compiled
 from match_service.engine.decode import Frame
 from match_service.engine.grey import SCALE, WEIGHTS, exact_grey
 from match_service.engine.layout import GRID
@@ -25,6 +26,8 @@ class Boxes(NamedTuple):
     columns: list[tuple[int, int]]
     edges: NDArray[np.intp]
     """Of the column spans, one after the other, from the first one's left edge (18,)."""
+    spans: tuple[NDArray[np.int64], NDArray[np.int64]]
+    """The row spans and the column spans (9, 2)."""
     shares: NDArray[np.float64]
     """By which a crossing's sum of grey levels is its mean's multiple (9, 9)."""
 
@@ -43,6 +46,7 @@ def _boxes(height: int, width: int, window: Window) -> Boxes:
         list(zip(tops.tolist(), bottoms.tolist(), strict=True)),
         list(zip(lefts.tolist(), rights.tolist(), strict=True)),
         np.stack([lefts, rights], axis=1).ravel() - lefts[0],
+        (np.stack([tops, bottoms], axis=1), np.stack([lefts, rights], axis=1)),
         np.outer(bottoms - tops, rights - lefts) * float(SCALE),
     )
 
@@ -55,6 +59,17 @@ def _spans(low: int, high: int, side: float, size: int) -> tuple[NDArray[np.int6
 
 def fast_means(frame: Frame, box: Boxes) -> NDArray[np.float64]:
     """Means 0..1, shape (9, 9): exact integer sums, each rounded once (error below 1e-15)."""
+    pixels = frame.pixels
+    if compiled.inner is None or pixels is None:
+        sums = _sums(frame, box)
+    else:
+        sums = compiled.inner.boxes(pixels, *box.spans)
+    means: NDArray[np.float64] = (sums @ WEIGHTS) / box.shares
+    return means
+
+
+def _sums(frame: Frame, box: Boxes) -> NDArray[np.uint32]:
+    """Sums (9, 9, 3) over the crossings, by numpy."""
     left, right = box.columns[0][0], box.columns[-1][1]
     tall = box.rows[GRID // 2][1] - box.rows[GRID // 2][0] > _ROWS
     # One column more: ``reduceat`` wants the last edge to be one.
@@ -66,9 +81,8 @@ def fast_means(frame: Frame, box: Boxes) -> NDArray[np.float64]:
                 columns[i, :-1] += np.add.reduce(band, axis=0, dtype=np.uint16)
             else:
                 np.add.reduce(band, axis=0, dtype=np.uint16, out=columns[i, :-1])
-    sums = np.add.reduceat(columns, box.edges, axis=1, dtype=np.uint32)[:, ::2]
-    means: NDArray[np.float64] = (sums @ WEIGHTS) / box.shares
-    return means
+    sums: NDArray[np.uint32] = np.add.reduceat(columns, box.edges, axis=1, dtype=np.uint32)[:, ::2]
+    return sums
 
 
 def exact_means(frame: Frame, box: Boxes) -> NDArray[np.float64]:

@@ -1,4 +1,5 @@
-/* The two inner loops of a search: which rows may be near which views (see sketch.py), and how near those are.
+/* The inner loops of a search (which rows may be near which views, see sketch.py, and how near those are), and of a
+ * signature (see grid.py).
  *
  * A dot product of int8 sketches with int16 weights in int32 does not overflow, since both are of vectors no
  * longer than 1 by far less than a tenth. Two coordinates of eight rows are one vpmaddwd. Sketches lie in
@@ -8,6 +9,8 @@
 #include <string.h>
 
 enum { COORDINATES = 64, TILE = 128, PLANE = 34, HALF = 3 * PLANE, SOON = 16 };
+/* Columns in one go, whole pixels of them, and the most bytes whose sum fits 16 bits. */
+enum { SPANS = 9, WIDE = 384, TALL = 257 };
 
 /* Tell of row and view, and forget nothing: room is for every pair there is. */
 #define FOUND(row, view) (rows[found] = (int32_t)(row), views_of[found] = (int32_t)(view), found++)
@@ -177,4 +180,28 @@ void match_dots(const uint8_t *halves, const uint8_t *queries, const int32_t *ro
     }
 #endif
     match_dots_portable(halves, queries, rows, views_of, count, dots);
+}
+
+/* Sums (9, 9, 3) of RGB pixels over the crossings of 9 spans of rows and 9 of columns, each from and up to; `stride` bytes
+ * lie between rows. */
+void match_boxes(const uint8_t *pixels, int64_t stride, const int64_t *rows, const int64_t *columns, uint32_t *sums)
+{
+    for (int box = 0; box < SPANS * SPANS; box++, sums += 3) {
+        const int64_t *down = rows + box / SPANS * 2, *across = columns + box % SPANS * 2;
+        sums[0] = sums[1] = sums[2] = 0;
+        for (int64_t left = 3 * across[0]; left < 3 * across[1]; left += WIDE)
+            for (int64_t top = down[0]; top < down[1]; top += TALL) {
+                int width = (int)(3 * across[1] - left < WIDE ? 3 * across[1] - left : WIDE);
+                int64_t bottom = down[1] - top < TALL ? down[1] : top + TALL;
+                uint16_t column[WIDE] = {0};
+                for (int64_t row = top; row < bottom; row++) {
+                    const uint8_t *line = pixels + row * stride + left;
+                    for (int k = 0; k < width; k++)
+                        column[k] += line[k];
+                }
+                for (int k = 0; k < width; k += 3)
+                    for (int colour = 0; colour < 3; colour++)
+                        sums[colour] += column[k + colour];
+            }
+    }
 }

@@ -38,7 +38,21 @@ def signature(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Signature:
 
     ``BadImageError`` if it cannot be decoded within ``limits``, ``FeaturelessImageError`` if it is flat.
     """
-    found = raw_signature(data, limits)
+    return _with_features(raw_signature(data, limits))
+
+
+def signature_and_frame(data: bytes, limits: Limits = DEFAULT_LIMITS) -> tuple[Signature, Frame]:
+    """As ``signature``, with the whole frame beside it.
+
+    One decoding serves both, but for engines that make their signatures of something else than that frame.
+    """
+    if _engine() != "native":
+        return signature(data, limits), decode(data, limits)
+    frame = decode(data, limits)
+    return _with_features(frame_signature(frame)), frame
+
+
+def _with_features(found: Signature) -> Signature:
     if not found.any():
         raise FeaturelessImageError(
             "The image is flat: it has no differences in brightness by which it could be found."

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from match_service.engine.decode import DEFAULT_LIMITS, Frame, Limits, decode
 from match_service.engine.layout import HALF, LENGTH, NEIGHBOUR, POINT, from_half
 from match_service.engine.orientations import VIEW_NAMES, views
-from match_service.model import Views
+from match_service.engine.signature import signature_and_frame
+from match_service.model import Signature, Views
 
 VARIANT_CUTOFF: Final = 0.36
 """Views by guess are tried many at a time, so they must come nearer than the one view that is no guess."""
@@ -23,8 +24,10 @@ PLAIN_CUTOFF: Final = 0.445
 """What views without a guess must come nearer than in a thorough search: a little nearer than in others,
 which saves more false hits than the guesses add (docs/robustness.md)."""
 
-CROPS: Final = ((0.1, 5), (0.2, 7))
+Crops = tuple[tuple[float, int], ...]
 """Shares of width and height supposed lost, each with the number of places per axis that are tried."""
+
+CROPS: Final[Crops] = ((0.1, 5), (0.2, 7))
 TURNS: Final = (-6.0, -3.0, 3.0, 6.0)
 """Degrees the original may have been turned by."""
 INSETS: Final = (0.07, 0.14)
@@ -49,11 +52,33 @@ def variants(data: bytes, limits: Limits = DEFAULT_LIMITS, *, mirrored: bool = F
     With ``mirrored`` also of what it may be a mirrored copy of, which are twice as many.
     ``BadImageError`` if it cannot be decoded within ``limits``.
     """
-    grey = reduced(decode(data, limits))
-    found = sample(grey, guesses(grey))
-    found = found[found.any(axis=1)]
-    if not mirrored:
-        return found
+    return _variants(decode(data, limits), mirrored=mirrored)
+
+
+def signature_and_variants(
+    data: bytes, limits: Limits = DEFAULT_LIMITS, *, mirrored: bool = False
+) -> tuple[Signature, Views]:
+    """What ``engine.signature`` and ``variants`` make, for the price of one decoding.
+
+    ``BadImageError`` as from those, so also for a flat image.
+    """
+    own, frame = signature_and_frame(data, limits)
+    return own, _variants(frame, mirrored=mirrored)
+
+
+def _variants(frame: Frame, *, mirrored: bool) -> Views:
+    found = signatures(reduced(frame))
+    return with_mirrored(found) if mirrored else found
+
+
+def signatures(grey: NDArray[np.float32], crops: Crops = CROPS) -> Views:
+    """Signatures (k, 648) of all guesses but the flat ones."""
+    found = sample(grey, guesses(grey, crops))
+    return found[found.any(axis=1)]
+
+
+def with_mirrored(found: Views) -> Views:
+    """Signatures (2 k, 648): ``found``, then those of the same guesses mirrored."""
     every = [views(view, all_orientations=True)[_MIRRORED] for view in found]
     return np.concatenate([found, np.reshape(every, (-1, LENGTH))]).astype(np.int8)
 
@@ -71,13 +96,13 @@ def reduced(frame: Frame) -> NDArray[np.float32]:
     return np.stack(bands)
 
 
-def guesses(grey: NDArray[np.float32]) -> list[Guess]:
+def guesses(grey: NDArray[np.float32], crops: Crops = CROPS) -> list[Guess]:
     """What the original may have been: the list is fixed but for borders, which are looked for."""
     found: list[Guess] = []
     inner = trimmed(grey)
     if inner != (0.0, 0.0, 1.0, 1.0):
         found.append((*inner, 0.0))
-    for share, places in CROPS:
+    for share, places in crops:
         size = 1 / (1 - share)
         shifts = np.linspace(0, size - 1, places).tolist()
         found += [(-x, -y, size, size, 0.0) for x, y in itertools.product(shifts, shifts)]

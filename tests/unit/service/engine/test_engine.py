@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from match_service import engine
-from match_service.engine import compiled, layout, scan, sketch
+from match_service.engine import compiled, grid, layout, scan, sketch
 from match_service.engine.decode import Frame
-from match_service.engine.window import exact_window, window
+from match_service.engine.window import Window, exact_window, window
 from match_service.errors import BadImageError
 from match_service.model import Signature
 
@@ -268,3 +268,17 @@ def test_compare_never_fails_on_flat_images() -> None:
         engine.compare(art, b"nothing")
     with pytest.raises(BadImageError):
         engine.compare(b"nothing", b"nothing")
+
+
+@pytest.mark.parametrize(("height", "width"), [(15, 40), (480, 640), (700, 5300), (5300, 700), (5300, 5300)])
+def test_compiled_sums_of_boxes_are_numpys(height: int, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    if compiled.inner is None:
+        pytest.skip("there was no C compiler when the service was installed")
+    rng = np.random.default_rng(height + width)
+    for low in (0, 250):  # the largest sums are those of white
+        frame = Frame(rng.integers(low, 256, (height, width, 3), dtype=np.uint8))
+        box = grid.boxes(frame, Window(0, height - 1, width // 20, width))
+        means = grid.fast_means(frame, box)
+        with monkeypatch.context() as without:
+            without.setattr(compiled, "inner", None)
+            assert np.array_equal(means, grid.fast_means(frame, box))

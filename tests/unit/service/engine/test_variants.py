@@ -1,12 +1,22 @@
 """Guessed views: copies the plain signature does not reach, and what must stay unreached."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
+import simplejpeg
 from PIL import Image, ImageOps
 
 from match_service import engine
-from match_service.engine.variants import VARIANT_CUTOFF, variants
+from match_service.engine.variants import VARIANT_CUTOFF, signature_and_variants, variants
+from match_service.errors import FeaturelessImageError
 from pictures import encode, flat, picture
+
+
+@pytest.fixture(autouse=True)
+def back_to_native() -> Iterator[None]:
+    yield
+    engine.select("native")
 
 
 def scene(seed: int) -> Image.Image:
@@ -66,3 +76,29 @@ def test_a_flat_image_has_no_views() -> None:
 def test_tiny_and_narrow_images_are_sampled_without_complaint() -> None:
     for size in ((1, 1), (2, 300), (300, 2), (15, 15)):
         assert variants(encode(scene(1).resize(size), "PNG")).shape[1] == 648
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+@pytest.mark.parametrize("name", ["native", "fast", "reference"])
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_signature_and_views_together_are_those_made_one_by_one(kind: str, name: str, mirrored: bool) -> None:
+    engine.select(name)
+    data = encode(scene(1).resize((2000, 1500)), kind)
+    own, views = signature_and_variants(data, mirrored=mirrored)
+    assert np.array_equal(own, engine.signature(data))
+    assert np.array_equal(views, variants(data, mirrored=mirrored))
+
+
+def test_signature_and_views_together_take_one_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encode(scene(1), quality=85)
+    decode, decoded = simplejpeg.decode_jpeg, []
+    monkeypatch.setattr(
+        simplejpeg, "decode_jpeg", lambda *given, **named: decoded.append(1) or decode(*given, **named)
+    )
+    signature_and_variants(data, mirrored=True)
+    assert len(decoded) == 1
+
+
+def test_a_flat_image_has_neither_signature_nor_views() -> None:
+    with pytest.raises(FeaturelessImageError):
+        signature_and_variants(flat())
