@@ -163,8 +163,12 @@ def from_before(*unknown):
 
 @pytest.mark.parametrize(
     ("cluster", "digest"),
-    [(from_before("apiAuth", "security"), "b3297d22fe8c5547"), (from_before(), "e53a96b4d41e0288")],
-    ids=["before there were keys", "now"],
+    [
+        (from_before("apiAuth", "security", "nodeAwareness"), "b3297d22fe8c5547"),
+        (from_before("nodeAwareness"), "e53a96b4d41e0288"),
+        (from_before(), "6319f794dbd32753"),
+    ],
+    ids=["before there were keys", "before there was node awareness", "now"],
 )
 def test_pods_are_made_as_every_operator_before_made_them(cluster, digest):
     """A new digest here means that the release restarts every cluster there is: say so in CHANGELOG.md."""
