@@ -5,8 +5,8 @@ from collections import defaultdict
 
 import pytest
 
+from door import door
 from stories import Namespace, small_nodes
-from traffic import measured
 
 pytestmark = pytest.mark.skipif(
     "RELIABILITY" not in os.environ, reason="minutes long: `make reliability` tells it"
@@ -25,8 +25,8 @@ def test_three_nodes_on_two_kubernetes_nodes_have_no_two_copies_on_one(room: Nam
     two = list(room.lab.nodes)[:2]
     room.apply("packed", small_nodes(3, podTemplate=on(*two)) | {"index": {"shards": 3}})
     room.wait_ready("packed")
-    with measured(room, "packed", "3 nodes on 2 Kubernetes nodes") as seen:
-        rows = seen.elasticsearch.ask("/_cat/shards", h="index,shard,node", format="json")
+    with door(room, "packed") as elasticsearch:
+        rows = elasticsearch.ask("/_cat/shards", h="index,shard,node", format="json")
     where = {name: pod["spec"]["nodeName"] for name, pod in room.pods("packed", "elasticsearch").items()}
     assert set(where.values()) == set(two)
     hosts = defaultdict(list)
