@@ -67,10 +67,10 @@ venv: ## the Python environment in .venv
 	@requirements/venv.sh
 format: venv ## format the code and sort its imports
 	@$(PY) -m ruff check --fix-only --quiet && $(PY) -m ruff format
-crd: ## copy the schema into the chart and into matchctl
-	@for copy in charts/match-operator/files/crd.yaml operator/match_operator/commands/matchclusters.yaml; do \
-	  cp crds/matchclusters.yaml $$copy; done
+crd: ## copy the schemas into the chart and into matchctl
+	@cp crds/matchclusters.yaml charts/match-operator/files/crd.yaml
 	@cp crds/matchsnapshots.yaml crds/matchrestores.yaml charts/match-operator/files/
+	@cp crds/*.yaml operator/match_operator/commands/
 lock: venv ## rewrite requirements/*.txt; ARGS=--upgrade also moves to newer versions
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" requirements/lock.sh $(ARGS)
 clean: ## remove .venv and caches from this folder; the local cluster stays

@@ -146,9 +146,9 @@ class Resolved:
     api_auth: str
     """GENERATED or OPEN, where the spec says neither."""
     security: str
-    """parts.ENABLED or parts.DISABLED, where the spec says neither."""
     network_policies: str
-    """Likewise."""
+    node_awareness: str
+    """These three: parts.ENABLED or parts.DISABLED, where the spec says neither."""
     annotation: str
     """What must outlive its source, in the form in which it is kept with the object."""
 
@@ -171,6 +171,8 @@ class MatchCluster:
     volumes: Volumes
     max_unavailable: int
     """Elasticsearch nodes that a rolling change may have away at once."""
+    node_awareness: bool
+    """Whether copies of a shard are kept on different Kubernetes nodes."""
     api: Api
     snapshots: parts.Snapshots | None
     resolved: Resolved
@@ -181,6 +183,11 @@ class MatchCluster:
     def full_name(self) -> str:
         """Namespace and name, as others are told whose something is."""
         return f"{self.namespace}/{self.name}"
+
+    @property
+    def zoned(self) -> bool:
+        """Whether copies of a shard are kept in different zones."""
+        return any(node_set.zone for node_set in self.node_sets)
 
     @property
     def nodes(self) -> int:
@@ -234,6 +241,7 @@ def from_body(body: Mapping[str, Any], config: Config) -> MatchCluster:
         security=parts.security(elasticsearch, resolved.security, body.get("status") or {}),
         volumes=Volumes(elasticsearch["volumes"]["onScaleDown"], elasticsearch["volumes"]["onDelete"]),
         max_unavailable=elasticsearch["update"]["maxUnavailable"],
+        node_awareness=(elasticsearch["nodeAwareness"] or resolved.node_awareness) == parts.ENABLED,
         api=_api(api, resolved),
         snapshots=parts.snapshots(spec.get("snapshots"), metadata["name"]),
         resolved=resolved,
@@ -264,6 +272,8 @@ def resolve(
         "apiAuth": before.get("apiAuth") or (OPEN if before else GENERATED),
         "security": before.get("security") or (parts.DISABLED if before or plain else parts.ENABLED),
         "networkPolicies": before.get("networkPolicies") or (parts.DISABLED if before else parts.ENABLED),
+        # Nodes learn where they are when they start, and an operator alone restarts none.
+        "nodeAwareness": before.get("nodeAwareness") or (parts.DISABLED if before else parts.ENABLED),
     }
     final_version = version or kept["elasticsearchVersion"]
     same_version = before.get("elasticsearchImageFor") == final_version
@@ -287,6 +297,7 @@ def resolve(
         api_auth=kept["apiAuth"],
         security=kept["security"],
         network_policies=kept["networkPolicies"],
+        node_awareness=kept["nodeAwareness"],
         annotation=json.dumps(kept, sort_keys=True),
     )
 

@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,7 @@ from labcluster.elasticsearch import shared_node
 from match_service import engine
 from match_service.errors import StoreUnavailableError
 from match_service.model import Record
-from match_service.store import words
+from match_service.store import passing, words
 from match_service.store.elastic import ElasticStore
 from pictures import jpeg
 from serving import server
@@ -175,6 +176,43 @@ def test_user_and_password_of_the_url_are_sent_and_never_shown(url: str, gateway
     gateway.open()
     store.check()
     assert base64.b64encode(b"elastic:pa:ss@word") in gateway.seen
+    store.close()
+
+
+def test_a_call_waits_for_an_elasticsearch_that_is_away_for_a_moment(url: str, gateway: Gateway) -> None:
+    gateway.open()
+    store = ElasticStore.connect(f"http://127.0.0.1:{gateway.port}", elastic.make_index(url))
+    store.add(_record("a"))
+    gateway.close()
+    with ThreadPoolExecutor(3) as threads:
+        view = engine.views(_record("a").signature, False)
+        calls = [threads.submit(store.add, _record("b", 2)), threads.submit(store.search, view)]
+        calls.append(threads.submit(store.count))
+        with pytest.raises(StoreUnavailableError):  # the one who asks whether it is there is told at once
+            store.check()
+        assert not any(call.done() for call in calls)
+        gateway.open()
+        assert calls[0].result(30) is None
+        assert [match.filepath for match in calls[1].result(30)] == ["a"]
+        assert calls[2].result(30) in (1, 2)
+    store.close()
+
+
+def test_nobody_waits_any_more_in_an_outage_that_lasts(url: str, gateway: Gateway) -> None:
+    gateway.open()
+    store = ElasticStore.connect(f"http://127.0.0.1:{gateway.port}", elastic.make_index(url))
+    assert store.count() == 0
+    gateway.close()
+    took = []
+    for _ in range(2):
+        since = time.monotonic()
+        with pytest.raises(StoreUnavailableError):
+            store.count()
+        took.append(time.monotonic() - since)
+    assert passing.PATIENCE_SECONDS / 2 < took[0] < 2 * passing.PATIENCE_SECONDS
+    assert took[1] < passing.PATIENCE_SECONDS / 5
+    gateway.open()
+    assert store.count() == 0
     store.close()
 
 

@@ -78,11 +78,12 @@ def test_a_restart_of_what_is_not_there_is_said(bench: Bench, capsys: Any):
     assert '"nothing" not found' in capsys.readouterr().err
 
 
-def test_the_doctor_finds_this_schema_and_no_operator_where_there_is_none(bench: Bench, capsys: Any):
+def test_the_doctor_finds_these_schemas(bench: Bench, capsys: Any):
     run(bench, "doctor")
     said = capsys.readouterr().out
     assert "ok Kubernetes v1." in said
-    assert "ok the schema of MatchClusters" in said
+    for kind in ("MatchCluster", "MatchSnapshot", "MatchRestore"):
+        assert f"ok the schema of {kind}s" in said
 
 
 def test_logs_of_a_cluster_without_pods_are_said(bench: Bench, capsys: Any):

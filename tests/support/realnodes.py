@@ -24,7 +24,7 @@ from match_operator.access import Access
 from match_operator.clients.elastic import ElasticClient
 from match_operator.errors import ElasticsearchError
 from match_operator.observed import Observed
-from match_operator.plan import membership, steps
+from match_operator.plan import awareness, membership, steps
 from match_operator.reconcile import tell
 from simulated import World
 
@@ -117,6 +117,7 @@ class RealWorld(World):
             "transport.port": str(self._port(name)),
             "readiness.port": str(self._port(f"{name}/readiness")),
             "path.data": str(data),
+            f"node.attr.{names.HOST_ATTRIBUTE}": self.host(name),
         }
         masters = [n for n, s in membership.wanted(self.cluster).items() if s.is_master]
         return settings | ({"cluster.initial_master_nodes": ",".join(masters)} if first else {})
@@ -224,5 +225,6 @@ def check(there: RealWorld, writer: Writer) -> None:
     seen = there.observe().elastic
     assert seen is not None
     assert set(seen.nodes) == set(membership.wanted(there.cluster))
-    assert (dict(seen.settings), seen.excluded_voters, seen.shutdowns or ()) == ({}, (), ())
+    told = {name for name in seen.settings if name not in (awareness.SETTING, awareness.MARK)}
+    assert (told, seen.excluded_voters, seen.shutdowns or ()) == (set(), (), ())
     assert writer.lost() == []

@@ -15,7 +15,7 @@ import world
 from match_operator import names
 from match_operator.api import MatchCluster
 from match_operator.observed import Disk, Elastic, Node, Observed, Shard, Shutdown
-from match_operator.plan import drain, membership, restart, steps
+from match_operator.plan import awareness, drain, membership, restart, steps
 
 Json = dict[str, Any]
 BAD_IMAGE = "no-such-image"
@@ -36,6 +36,8 @@ class World:
 
     spec: Json
     shutdown_api: bool = False
+    hosts: int = 3
+    """Kubernetes nodes, on which pods are placed in turn."""
     children: dict[tuple[str, str], Json] = field(default_factory=dict)
     nodes: dict[str, Node] = field(default_factory=dict)
     copies: list[Copy] = field(default_factory=list)
@@ -189,7 +191,8 @@ class World:
             template = item["spec"]["template"]["spec"]["containers"][0]
             pod = world.pod(name, names.ELASTICSEARCH, ready=False, revision=_revision(item))
             pod["metadata"]["labels"] |= labels
-            pod["spec"] = {"image": template["image"]}
+            host = (ordinal + labels[names.NODE_SET_LABEL].count("b")) % self.hosts
+            pod["spec"] = {"image": template["image"], "nodeName": f"host-{host}", "containers": [template]}
             self.children["Pod", name] = pod
             size = item["spec"]["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"]
             self.children.setdefault(
@@ -254,17 +257,44 @@ class World:
             return
         data = [n for n, node in sorted(self.nodes.items()) if node.is_data]
         free = [n for n in data if n not in self._shut_out() and n not in {c.node for c in self.copies}]
+        places = [n for n in free if self._fits(n, self.copies)]
         if not self.copies:
-            known = [n for n in data if n in self.disks] if self.disks else free
+            known = [n for n in data if n in self.disks] if self.disks else places
             if known:
                 self.copies.append(Copy(known[0], primary=True))
         elif starting := next((c for c in self.copies if not c.started), None):
             starting.started = True
-        elif mover := next((c for c in self.copies if c.node in self._shut_out() and free), None):
-            mover.node = free[0]
-        elif len(self.copies) <= self.replicas and free and self.settings.get(restart.ENABLE) != "primaries":
-            self.copies.append(Copy(free[0], primary=False, started=False))
+        elif moves := list(self._moves(free)):
+            mover, place = moves[0]
+            mover.node = place
+        elif (
+            len(self.copies) <= self.replicas and places and self.settings.get(restart.ENABLE) != "primaries"
+        ):
+            self.copies.append(Copy(places[0], primary=False, started=False))
         self.disks = {c.node for c in self.copies if c.started} or self.disks
+
+    def _is_held_back(self) -> bool:
+        return self.settings.get(restart.ENABLE) == "primaries"
+
+    def _moves(self, free: list[str]) -> Iterator[tuple[Copy, str]]:
+        """Copies that may not stay where they are, and where they may go."""
+        for each in self.copies:
+            others = [c for c in self.copies if c is not each]
+            if each.node in self._shut_out() or not self._fits(each.node, others):
+                yield from ((each, node) for node in free if self._fits(node, others))
+
+    def _fits(self, node: str, copies: list[Copy]) -> bool:
+        """Whether awareness lets a node have one more copy beside these."""
+        if names.HOST_ATTRIBUTE not in self.settings.get(awareness.SETTING, "").split(","):
+            return True
+        places = {n: self.host(n) for n, there in self.nodes.items() if there.is_data}
+        share = -(-(self.replicas + 1) // len(set(places.values())))
+        return sum(places.get(c.node) == places[node] for c in copies) < share
+
+    def host(self, node: str) -> str:
+        """The Kubernetes node where a pod runs."""
+        place: str = self.children["Pod", node]["spec"]["nodeName"]
+        return place
 
     def _shut_out(self) -> set[str]:
         return set(self.settings.get(drain.EXCLUDE, "").split(","))
@@ -309,7 +339,9 @@ class World:
     @property
     def leftovers(self) -> tuple[Any, ...]:
         """What the operator told Elasticsearch and did not take back."""
-        return (self.settings, self.excluded, self.shutdowns)
+        aware = (awareness.SETTING, awareness.MARK)
+        settings = {name: value for name, value in self.settings.items() if name not in aware}
+        return (settings, self.excluded, self.shutdowns)
 
 
 def _revision(item: Json) -> str:

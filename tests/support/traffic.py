@@ -21,6 +21,7 @@ import urllib3
 
 import reliability
 from door import Door, door
+from match_operator.plan import awareness
 from reliability import PLANNED, Cost, Limit
 from stories import Api, Namespace, picture
 
@@ -86,11 +87,12 @@ class Traffic:
             yield f"and in {len(seconds) - TOLD} further seconds, up to {seconds[-1][0][:8]}"
 
     def told(self) -> dict[str, Any]:
-        """What Elasticsearch was told for a change and not yet told to forget."""
+        """What Elasticsearch was told for a change and not yet told to forget; awareness is to stay."""
+        stay = (awareness.SETTING, awareness.MARK)
         settings = self._ask("/_cluster/settings?flat_settings=true")
         votes = self._ask("/_cluster/state/metadata?filter_path=metadata.cluster_coordination")
         return {
-            "settings": settings["persistent"],
+            "settings": {k: v for k, v in settings["persistent"].items() if k not in stay},
             "exclusions": votes["metadata"]["cluster_coordination"]["voting_config_exclusions"],
             "shutdowns": self._ask("/_nodes/shutdown").get("nodes", []),
         }

@@ -1,6 +1,7 @@
 """Check what MatchClusters need of a Kubernetes cluster, and say what to do where it is missing."""
 
 import argparse
+import http
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,12 @@ Json = dict[str, Any]
 OLDEST = (1, 30)
 """Rules of the schema and the retention of volumes are part of every Kubernetes from here on."""
 PATIENCE = timedelta(minutes=5)
+WITHOUT = {
+    names.PLURAL: "without it there can be no MatchCluster, and the operator has nothing to look after",
+    names.REQUESTS[names.SNAPSHOT_KIND]: "without it only the schedule makes snapshots",
+    names.REQUESTS[names.RESTORE_KIND]: "without it no snapshot can be restored",
+}
+"""What is not to be had without a schema, by its plural."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,7 @@ def run(_options: argparse.Namespace, connection: Any) -> int:
 def examine(get: Any, now: datetime) -> Iterator[Finding]:
     """Every check; ``get`` answers a version and a path with a body."""
     yield from _kubernetes(get)
-    yield from _schema(get)
+    yield from _schemas(get)
     yield from _operator(get)
     yield from _storage(get)
     yield from _clusters(get, now)
@@ -61,16 +68,33 @@ def _kubernetes(get: Any) -> Iterator[Finding]:
     yield Finding(f"Kubernetes {found['gitVersion']}", advice)
 
 
-def _schema(get: Any) -> Iterator[Finding]:
-    ours = schema.crd()
-    found = get("apiextensions.k8s.io/v1", f"customresourcedefinitions/{ours['metadata']['name']}")
+def _schemas(get: Any) -> Iterator[Finding]:
+    for plural, without in WITHOUT.items():
+        ours = schema.crd(plural)
+        what = f"the schema of {ours['spec']['names']['kind']}s"
+        found = get("apiextensions.k8s.io/v1", f"customresourcedefinitions/{ours['metadata']['name']}")
+        yield Finding(what, _schema(ours, found, f"crds/{plural}.yaml", without))
+
+
+def _schema(ours: Json, found: Json, file: str, without: str) -> str:
+    """What to do about a schema; empty where it is as new as ours."""
     if "spec" not in found:
-        yield Finding("the schema of MatchClusters", f"install the chart, or crds/: {found.get('message')}")
-        return
+        said = found.get("message")
+        if found.get("code") == http.HTTPStatus.FORBIDDEN:
+            return f"it could not be read: {said}"
+        return f"{without}; install the chart, or kubectl apply --server-side -f {file}: {said}"
+    conditions = {c["type"]: c for c in found.get("status", {}).get("conditions") or []}
+    for kind in ("NamesAccepted", "Established"):
+        if conditions.get(kind, {}).get("status") == "False":
+            return f"Kubernetes does not serve it: {conditions[kind].get('message')}"
     wanted, there = (_paths(c["spec"]["versions"][0]["schema"]["openAPIV3Schema"]) for c in (ours, found))
     missing = sorted(wanted - there)
-    advice = f"it is older than this matchctl and lacks {missing[0]}; upgrade the chart" if missing else ""
-    yield Finding("the schema of MatchClusters", advice)
+    if not missing:
+        return ""
+    return (
+        f"it is older than this matchctl and lacks {missing[0]}; upgrade the chart, or kubectl apply "
+        f"--server-side -f {file}"
+    )
 
 
 def _paths(part: Json, path: str = "") -> set[str]:

@@ -11,13 +11,15 @@ from match_operator.errors import InvalidSpecError
 
 Json = dict[str, Any]
 
-COPY = Path(__file__).parent / "matchclusters.yaml"
-"""Made from crds/ by `make crd`, so that it is there wherever matchctl is installed."""
+COPIES = {
+    plural: Path(__file__).parent / f"{plural}.yaml" for plural in (names.PLURAL, *names.REQUESTS.values())
+}
+"""By plural. Made from crds/ by `make crd`, so that they are there wherever matchctl is installed."""
 
 
-def crd() -> Json:
+def crd(plural: str = names.PLURAL) -> Json:
     """The CustomResourceDefinition that this version brings."""
-    read: Json = yaml.safe_load(COPY.read_text("utf-8"))
+    read: Json = yaml.safe_load(COPIES[plural].read_text("utf-8"))
     return read
 
 

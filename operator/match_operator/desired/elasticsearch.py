@@ -52,13 +52,16 @@ def settings(cluster: MatchCluster, node_set: NodeSet) -> Json:
 
     ``${NAME}`` is filled in from the pod's environment by Elasticsearch.
     """
-    zones: Json = {"node.attr.zone": node_set.zone} if node_set.zone else {}
-    if any(other.zone for other in cluster.node_sets):
-        zones["cluster.routing.allocation.awareness.attributes"] = "zone"
+    places: Json = {f"node.attr.{names.ZONE_ATTRIBUTE}": node_set.zone} if node_set.zone else {}
+    if cluster.zoned:
+        places["cluster.routing.allocation.awareness.attributes"] = names.ZONE_ATTRIBUTE
+    if cluster.node_awareness:
+        # What it is for is said in plan/awareness.py.
+        places[f"node.attr.{names.HOST_ATTRIBUTE}"] = f"${{{names.HOST_VARIABLE}}}"
     return {
         "node.store.allow_mmap": False,
         **node_set.config,
-        **zones,
+        **places,
         **({"path.repo": [SNAPSHOTS]} if _claim(cluster) else {}),
         "cluster.name": cluster.name,
         "node.name": "${POD_NAME}",
@@ -179,6 +182,7 @@ def _container(cluster: MatchCluster, node_set: NodeSet) -> Json:
                 "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}},
             },
             {"name": "POD_IP", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "status.podIP"}}},
+            *_host_variable(cluster),
             {"name": "ES_JAVA_OPTS", "value": f"-Xms{heap} -Xmx{heap}"},
         ],
         "ports": [
@@ -207,6 +211,11 @@ def _container(cluster: MatchCluster, node_set: NodeSet) -> Json:
             *([{"name": names.SNAPSHOTS_VOLUME, "mountPath": SNAPSHOTS}] if _claim(cluster) else []),
         ],
     }
+
+
+def _host_variable(cluster: MatchCluster) -> list[Json]:
+    source = {"fieldRef": {"apiVersion": "v1", "fieldPath": "spec.nodeName"}}
+    return [{"name": names.HOST_VARIABLE, "valueFrom": source}] if cluster.node_awareness else []
 
 
 def _claim(cluster: MatchCluster) -> str:

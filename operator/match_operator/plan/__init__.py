@@ -11,8 +11,18 @@ from match_operator import names, observed
 from match_operator.api import MatchCluster
 from match_operator.merge import drift
 from match_operator.observed import Observed
-from match_operator.plan import drain, index, ownership, restart, security, snapshots, versions, volumes
-from match_operator.plan.steps import Apply, KeepResolved, Plan, Problem, Recreate, Remove, Step
+from match_operator.plan import (
+    awareness,
+    drain,
+    index,
+    ownership,
+    restart,
+    security,
+    snapshots,
+    versions,
+    volumes,
+)
+from match_operator.plan.steps import Apply, KeepResolved, Plan, Problem, Recreate, Remove, Shrink, Step
 
 Json = dict[str, Any]
 
@@ -56,8 +66,11 @@ def make(cluster: MatchCluster, wanted: list[Json], seen: Observed) -> Plan:
     steps += [step for step in growth.steps if not isinstance(step, Recreate) or not frozen & {"*"}]
     steps += _child_steps(wanted, seen, frozen)
     hold = not cluster.external and drain.holds_replicas(cluster, seen)
+    steps += [] if cluster.external else awareness.steps(cluster, seen)
     steps += index.steps(cluster, seen, problems, hold_replicas=hold)
-    steps += leaving.steps
+    recreated = [step.item for step in steps if isinstance(step, Recreate)]
+    # One that is made anew around its pods has first to be there again.
+    steps += [step for step in leaving.steps if not isinstance(step, Shrink) or step.item not in recreated]
     rolling = Plan() if cluster.external else restart.make(cluster, seen)
     if not any(isinstance(step, Apply | Recreate) and step.item["kind"] == "StatefulSet" for step in steps):
         # Revisions of a StatefulSet that is about to change say nothing about its pods.

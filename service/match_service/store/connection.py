@@ -1,7 +1,8 @@
 """The client of Elasticsearch: where it is, who asks, and whom it may be signed by.
 
 Credentials and authorities lie in files, which Kubernetes changes when a Secret does. They are looked at
-before each request, so that neither a new password nor a new authority takes a restart.
+before each request, so that neither a new password nor a new authority takes a restart. What passes by itself
+(``passing.py``) is waited for, save by a call that says itself how often it is to be tried (``IMPATIENT``).
 """
 
 import base64
@@ -11,11 +12,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import elastic_transport
 from elastic_transport import HttpHeaders, Transport, TransportApiResponse
 from elasticsearch import Elasticsearch
 
+from match_service.store import passing
+
 READ_SECONDS: Final = 10
 CONNECTIONS: Final = 32
+RETRIES: Final = 2
+"""At once, where several addresses are given at another of them."""
+IMPATIENT: Final[Mapping[str, Any]] = {"max_retries": RETRIES}
+"""Options of a client whose calls are not to wait for what passes."""
 
 _NAMES: Final = ("apiKey", "username", "password")
 
@@ -37,9 +45,7 @@ def client_of(url: str, ca_certs: str | None = None, credentials: str | None = N
     client = Elasticsearch(
         hosts,
         request_timeout=READ_SECONDS,
-        # Repeating a call is safe: ids make writes idempotent. One that timed out is not repeated,
-        # since the cluster is then busy enough.
-        max_retries=2,
+        # Of what may be repeated, and why not what timed out, ``passing.py`` speaks.
         retry_on_timeout=False,
         connections_per_node=CONNECTIONS,
         transport_class=_Transport,
@@ -48,6 +54,8 @@ def client_of(url: str, ca_certs: str | None = None, credentials: str | None = N
     transport = client.transport
     assert isinstance(transport, _Transport)  # noqa: S101 - narrows the type
     transport.before = watched
+    # Given to the client, it would be an option of every call.
+    transport.max_retries = RETRIES
     if credentials:
         transport.sign = Credentials(Path(credentials))
     return client
@@ -114,12 +122,37 @@ class _Watched:
 
 
 class _Transport(Transport):
-    """Signs each request with the credentials of that moment."""
+    """Signs each request with the credentials of that moment, and is patient."""
 
     sign: Callable[[], str] | None = None
     before: list[Callable[[], object]]
 
+    def __init__(self, *nodes: Any, **options: Any) -> None:
+        super().__init__(*nodes, **options)
+        self._outages = passing.Outages()
+
     def perform_request(self, method: str, target: str, **options: Any) -> TransportApiResponse:
+        pauses, kind = passing.Pauses(), passing.kind(target)
+        patient = not isinstance(options.get("max_retries"), int)
+        while True:
+            try:
+                answer = self._once(method, target, options)
+            except elastic_transport.TlsError:
+                raise
+            except elastic_transport.ConnectionError:
+                since = self._outages.noticed(kind)
+                if not patient or not pauses.another(since):
+                    raise
+                continue
+            if not passing.passes(kind, answer.meta.status, answer.body):
+                self._outages.over(kind)
+                return answer
+            since = self._outages.noticed(kind)
+            if not patient or not pauses.another(since):
+                return answer
+
+    def _once(self, method: str, target: str, given_options: Mapping[str, Any]) -> TransportApiResponse:
+        options = dict(given_options)
         for look in self.before:
             look()
         if self.sign and (value := self.sign()):

@@ -21,7 +21,7 @@ from match_service.errors import StoreUnavailableError
 from match_service.model import Match, Record, Stored, Views
 from match_service.store import bulk, documents, mirrored, reading, worded
 from match_service.store.base import DISTANCE_CUTOFF, Facts
-from match_service.store.connection import READ_SECONDS, client_of
+from match_service.store.connection import IMPATIENT, READ_SECONDS, client_of
 from match_service.store.documents import complete
 from match_service.store.fenced import written
 from match_service.store.follower import Follower
@@ -197,9 +197,9 @@ class ElasticStore:
 
         ``search`` is "mirror" where searches are exact; else "words", and ``reason`` says why.
         """
-        client = self._client.options(request_timeout=CHECK_SECONDS)
+        client = self._client.options(request_timeout=CHECK_SECONDS, **IMPATIENT)
         with self._translated():
-            self._ensure_index()
+            self._ensure_index(client)
             answer = client.search(
                 index=self._alias, size=0, track_total_hits=False, allow_partial_search_results=False
             )
@@ -219,7 +219,7 @@ class ElasticStore:
         if client.indices.refresh(index=self._alias)["_shards"]["failed"]:
             raise StoreUnavailableError("Elasticsearch could not refresh all copies of the index.")
 
-    def _ensure_index(self) -> None:
+    def _ensure_index(self, client: Elasticsearch | None = None) -> None:
         """See that the alias exists, making it where that is ours to do; cheap once it was seen.
 
         Safe to run in any number of processes at once: every step is one atomic call, and losing a
@@ -230,7 +230,7 @@ class ElasticStore:
         with self._lock:
             if self._index_seen:
                 return
-            indices = self._client.options(request_timeout=CHECK_SECONDS).indices
+            indices = (client or self._client.options(request_timeout=CHECK_SECONDS)).indices
             if not indices.exists_alias(name=self._alias):
                 if not self._manage_index:
                     raise StoreUnavailableError(f"Elasticsearch has no alias {self._alias} yet.")
@@ -251,6 +251,8 @@ class ElasticStore:
     def _create_index(self) -> None:
         indices = self._client.options(request_timeout=WRITE_SECONDS).indices
         if indices.exists(index=self._alias):
+            if indices.exists_alias(name=self._alias):
+                return  # somebody else has just made it
             raise StoreUnavailableError(
                 f"{self._alias} is an index in Elasticsearch, but the service needs an alias of that name;"
                 " set ELASTICSEARCH_INDEX to another name."

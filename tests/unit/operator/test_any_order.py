@@ -7,7 +7,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from match_operator.plan import membership
+from match_operator.plan import awareness, membership
 from simulated import BAD_IMAGE, World
 from world import node_sets
 
@@ -41,8 +41,8 @@ PAUSES = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 6)), max_size=12)
 """For each look: after how many steps the operator dies, and how far the rest of the world moves on."""
 
 
-def start(shutdown_api=False, **changes):
-    there = World(node_sets(("a", {"count": 3}), **changes), shutdown_api)
+def start(shutdown_api=False, hosts=3, **changes):
+    there = World(node_sets(("a", {"count": 3}), **changes), shutdown_api, hosts)
     settle(there)
     return there
 
@@ -62,16 +62,19 @@ def check(there):
     assert there.leftovers == ({}, [], {})
     assert set(there.nodes) == set(membership.wanted(there.cluster))
     assert len(there.copies) == there.cluster.index_replicas + 1
+    if awareness.SETTING in there.settings:
+        hosts = {there.host(name) for name, node in there.nodes.items() if node.is_data}
+        assert len({there.host(c.node) for c in there.copies}) == min(len(hosts), len(there.copies))
 
 
 CHANGES = st.lists(st.tuples(specs(), st.booleans(), PAUSES), min_size=1, max_size=4)
 """A spec, whether it names an image that does not exist until it is corrected, and what happens meanwhile."""
 
 
-@given(CHANGES, st.booleans())
+@given(CHANGES, st.booleans(), st.integers(1, 3))
 @settings(max_examples=EXAMPLES, deadline=None, phases=[Phase.generate])
-def test_any_changes_with_crashes_at_any_step_end_as_asked(changes, shutdown_api):
-    there = start(shutdown_api)
+def test_any_changes_with_crashes_at_any_step_end_as_asked(changes, shutdown_api, hosts):
+    there = start(shutdown_api, hosts)
     for spec, mistaken, pauses in changes:
         if mistaken:
             wrong = copy.deepcopy(spec)

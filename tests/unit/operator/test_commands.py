@@ -127,7 +127,7 @@ def healthy():
     is_default = {"storageclass.kubernetes.io/is-default-class": "true"}
     return {
         "/version": {"major": "1", "minor": "34+", "gitVersion": "v1.34.4"},
-        "customresourcedefinitions/matchclusters.match.dev": schema.crd(),
+        **{f"customresourcedefinitions/{plural}.match.dev": schema.crd(plural) for plural in schema.COPIES},
         "/deployments": {
             "items": [
                 {
@@ -159,6 +159,21 @@ def test_a_healthy_cluster_needs_no_advice():
     [
         ("/version", {"major": "1", "minor": "27", "gitVersion": "v1.27.1"}, "upgrade it to 1.30"),
         ("customresourcedefinitions/matchclusters.match.dev", {"message": "not found"}, "install the chart"),
+        (
+            "customresourcedefinitions/matchsnapshots.match.dev",
+            {"message": "not found", "code": 404},
+            "only the schedule makes snapshots; install the chart",
+        ),
+        (
+            "customresourcedefinitions/matchrestores.match.dev",
+            {"message": "not found", "code": 404},
+            "no snapshot can be restored; install the chart",
+        ),
+        (
+            "customresourcedefinitions/matchrestores.match.dev",
+            {"message": "matchrestores.match.dev is forbidden", "code": 403},
+            "it could not be read: matchrestores.match.dev is forbidden",
+        ),
         ("/deployments", {"items": []}, "install the chart"),
         ("/deployments", {"message": "deployments is forbidden"}, "deployments is forbidden"),
         ("/storageclasses", {"items": []}, "name one in storage.className"),
@@ -169,13 +184,30 @@ def test_what_is_missing_comes_with_what_to_do(path, answer, said):
     assert said in only
 
 
-def test_an_older_schema_is_told_by_a_field_it_lacks():
-    old = schema.crd()
+@pytest.mark.parametrize(
+    ("plural", "field"),
+    [
+        ("matchclusters", "elasticsearch"),
+        ("matchsnapshots", "cluster"),
+        ("matchrestores", "snapshot"),
+    ],
+)
+def test_an_older_schema_is_told_by_a_field_it_lacks(plural, field):
+    old = schema.crd(plural)
     spec = old["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
-    del spec["properties"]["elasticsearch"]["properties"]["volumes"]
+    del spec["properties"][field]
     path = f"customresourcedefinitions/{old['metadata']['name']}"
     (only,) = advice(healthy() | {path: old})
-    assert "lacks spec.elasticsearch.volumes" in only
+    assert f"lacks spec.{field}" in only
+    assert f"kubectl apply --server-side -f crds/{plural}.yaml" in only
+
+
+def test_a_schema_that_kubernetes_does_not_serve_is_said_with_its_reason():
+    refused = schema.crd("matchrestores")
+    condition = {"type": "NamesAccepted", "status": "False", "message": '"mtr" is already in use'}
+    refused["status"] = {"conditions": [condition]}
+    (only,) = advice(healthy() | {"customresourcedefinitions/matchrestores.match.dev": refused})
+    assert only == 'Kubernetes does not serve it: "mtr" is already in use'
 
 
 def test_a_class_whose_volumes_cannot_grow_is_said_before_one_is_full():

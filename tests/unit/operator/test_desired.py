@@ -163,8 +163,12 @@ def from_before(*unknown):
 
 @pytest.mark.parametrize(
     ("cluster", "digest"),
-    [(from_before("apiAuth", "security"), "4716a731cbcd7a0a"), (from_before(), "e231cb1e9eb8e2f0")],
-    ids=["before there were keys", "now"],
+    [
+        (from_before("apiAuth", "security", "nodeAwareness"), "4716a731cbcd7a0a"),
+        (from_before("nodeAwareness"), "e231cb1e9eb8e2f0"),
+        (from_before(), "2e3ec83bc9e9b593"),
+    ],
+    ids=["before there were keys", "before there was node awareness", "now"],
 )
 def test_pods_are_made_as_every_operator_before_made_them(cluster, digest):
     """A new digest here means that the release restarts every cluster there is: say so in CHANGELOG.md."""

@@ -1,9 +1,12 @@
 """Volumes grow at any time and whatever the health; nothing else about them changes."""
 
+from dataclasses import replace
+
 import pytest
 
 import world
 from match_operator import names
+from match_operator.plan import drain
 from match_operator.plan.steps import Apply, GrowVolume, Recreate, ReplacePod
 from world import kept as of
 from world import node_sets
@@ -63,6 +66,18 @@ def test_a_stateful_set_is_not_made_anew_with_a_version_that_was_refused():
     wrong = of(node_sets(("a", {"storage": {"size": "2Gi"}}), version="8.1.0"))
     made = make(wrong, seen_with_claims(sized("1Gi"), "2Gi"))
     assert not [s for s in made.steps if isinstance(s, Recreate | Apply)]
+
+
+def test_a_node_leaves_only_once_its_stateful_set_was_made_anew():
+    smaller = of(node_sets(("a", {"count": 2, "storage": {"size": "2Gi"}})))
+    seen = seen_with_claims(sized("1Gi"), "2Gi")
+    last = "photos-es-a-2"
+    told = {drain.EXCLUDE: last, drain.MARK: last}
+    staying = world.copies(smaller, ["photos-es-a-0", "photos-es-a-1"])
+    votes = frozenset({"id-photos-es-a-0", "id-photos-es-a-1"})
+    answers = {"settings": told, "shards": staying, "voters": votes, "excluded_voters": (last,)}
+    seen = replace(seen, elastic=world.elastic(sized("1Gi"), **answers))
+    assert [type(s) for s in make(smaller, seen).steps] == [Recreate]
 
 
 def test_no_node_is_lost_when_a_stateful_set_is_made_anew_for_a_smaller_spec():
