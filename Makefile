@@ -6,7 +6,7 @@ LAB := PYTHONPATH=tests/cluster $(PY) -m labcluster
 PYTEST := $(PY) -m pytest
 ARGS ?=
 
-.PHONY: help demo test check unit contract integration e2e reliability bench venv format crd lock \
+.PHONY: help demo test check unit contract integration e2e reliability scale bench venv format crd lock \
   images up status kubeconfig down purge clean
 
 help: ## this list
@@ -39,6 +39,8 @@ reliability: venv ## changes, kills and crashes without number under traffic: tw
 	  RELIABILITY=2000 $(PYTEST) -s tests/unit/operator/test_any_order.py tests/integration/test_alerts.py tests/integration/test_operator.py \
 	    tests/integration/test_real_nodes.py && \
 	  RELIABILITY=1 $(PYTEST) -s tests/e2e -k story $(ARGS)
+scale: venv ## one operator with 1,000 MatchClusters on a real API server: a quarter of an hour; ARGS="--clusters 200"
+	@PYTHONPATH=tests/cluster:tests/support $(PY) tests/support/scale.py $(ARGS)
 bench: venv ## measurements against peers, minutes each
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/bench.txt
 	@$(PY) tests/run.py bench
