@@ -7,8 +7,8 @@ PYTEST := $(PY) -m pytest
 SUPPORT := PYTHONPATH=tests/cluster $(PY)
 ARGS ?=
 
-.PHONY: help demo test check unit contract integration e2e reliability fuzz soak bench venv format crd lock \
-  images up status kubeconfig down purge clean
+.PHONY: help demo test check unit contract integration e2e reliability scale fuzz soak bench venv format crd \
+  lock images up status kubeconfig down purge clean
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
@@ -40,6 +40,8 @@ reliability: venv ## changes, kills and crashes without number under traffic: tw
 	  RELIABILITY=2000 $(PYTEST) -s tests/unit/operator/test_any_order.py tests/integration/test_alerts.py tests/integration/test_operator.py \
 	    tests/integration/test_real_nodes.py && \
 	  RELIABILITY=1 $(PYTEST) -s tests/e2e -k story $(ARGS)
+scale: venv ## one operator with 1,000 MatchClusters on a real API server: a quarter of an hour; ARGS="--clusters 200"
+	@$(SUPPORT) tests/support/scale.py $(ARGS)
 fuzz: venv ## 20,000 made-up requests and 5,000 damaged images: half an hour; writes docs/fuzz.md
 	@$(SUPPORT) tests/support/fuzz.py $(ARGS)
 soak: venv ## power cuts, kills, load and overload over both stores: 45 minutes; writes docs/durability.md and load.md

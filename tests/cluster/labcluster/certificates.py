@@ -6,6 +6,7 @@ import json
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from labcluster import network, paths, progress
 
@@ -68,8 +69,7 @@ def ensure(nodes: list[str]) -> None:
     authority = Authority(where)
     authority.ensure("match-operator-lab")
     if not (where / "tokens.key").exists():
-        _openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", where / "tokens.key")
-        _openssl("ec", "-in", where / "tokens.key", "-pubout", "-out", where / "tokens.pub")
+        token_key(where)
     hosts = ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"]
     hosts.append("kubernetes.default.svc.cluster.local")
     addresses = ["127.0.0.1", network.GATEWAY, network.FIRST_SERVICE]
@@ -82,6 +82,12 @@ def ensure(nodes: list[str]) -> None:
         _kubeconfig(name)
 
 
+def token_key(where: Path) -> None:
+    """Make `tokens.key` and `tokens.pub`, with which tokens of service accounts are signed and checked."""
+    _openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", where / "tokens.key")
+    _openssl("ec", "-in", where / "tokens.key", "-pubout", "-out", where / "tokens.pub")
+
+
 def kubeconfig(name: str) -> Path:
     """The kubeconfig of a user of the list above, or of `kubelet-<node>`."""
     return paths.lab() / ("kubeconfig" if name == "admin" else f"pki/{name}.kubeconfig")
@@ -91,23 +97,28 @@ def _openssl(*words: str | Path) -> None:
     progress.run(["openssl", *words], "openssl")
 
 
-def _kubeconfig(name: str) -> None:
-    def data(file: str) -> str:
-        return base64.b64encode((folder() / file).read_bytes()).decode()
+def config(where: Path, context: str, server: str, name: str) -> dict[str, Any]:
+    """A kubeconfig for the user `name`, whose certificate lies in `where` beside its authority's."""
 
-    cluster = {"server": network.API_SERVER, "certificate-authority-data": data("ca.crt")}
+    def data(file: str) -> str:
+        return base64.b64encode((where / file).read_bytes()).decode()
+
+    cluster = {"server": server, "certificate-authority-data": data("ca.crt")}
     user = {"client-certificate-data": data(f"{name}.crt"), "client-key-data": data(f"{name}.key")}
-    context = {"cluster": "lab", "user": name, "namespace": "default"}
-    config = {
+    chosen = {"cluster": "lab", "user": name, "namespace": "default"}
+    return {
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": "lab", "cluster": cluster}],
         "users": [{"name": name, "user": user}],
-        "contexts": [{"name": "match-operator-lab", "context": context}],
-        "current-context": "match-operator-lab",
+        "contexts": [{"name": context, "context": chosen}],
+        "current-context": context,
     }
+
+
+def _kubeconfig(name: str) -> None:
     file = kubeconfig(name)
-    text = json.dumps(config, indent=1)
+    text = json.dumps(config(folder(), "match-operator-lab", network.API_SERVER, name), indent=1)
     if not file.exists() or file.read_text() != text:
         file.touch(mode=0o600)
         file.write_text(text)
