@@ -34,7 +34,7 @@ INDEX_PER_CORE: Final = 1700.0
 
 # Rules of thumb: chosen, not measured.
 DECODE_MS: Final = 5.0
-"""CPU time of a 640 x 480 picture for a search or an add: 2 measured for its signature, the rest for HTTP."""
+"""CPU time of a picture of 640 x 480 that is sent: 2 measured for its signature, the rest for HTTP."""
 HEAP_BASE_MB: Final = 200.0
 HEAP_MB_PER_MILLION: Final = 5.0
 WORKER_MB: Final = 240.0
