@@ -3,7 +3,8 @@
 `python bench/sizing.py --store elasticsearch --images 10000 100000 1000000` (or `embedded`) fills a store of
 its own with windows of the photographs of photos.py, measures each size, fits lines to all sizes but the
 largest, and compares the largest with them. docs/sizing.md says which coefficients of `matchctl size` were
-measured where. Elasticsearch has one shard and no replica on this machine.
+measured where. Elasticsearch has one shard and no replica on this machine. With --cpu opening and searching
+are processor time of this process, for a machine with other work; without what Elasticsearch takes.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ BATCH = 10_000
 SEARCHES = 100
 CHANGES = ("JPEG 50", "resize 50 %", "crop 5 %", "rotated 2", "caption")
 MIRROR_BYTES = 4 * 2**30
+CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
 LINES = {
     "disk_mb": "MB on disk",
     "memory_mb": "MB more memory, opened and searched once",
@@ -90,32 +92,32 @@ def queries() -> list[Any]:
     return [engine.views(engine.signature(files[n]), all_orientations=True) for n in order]
 
 
-def searched(open_store: Any, file: Path) -> Measured:
+def searched(open_store: Any, file: Path, clock: Callable[[], float]) -> Measured:
     """Open a store, search it: to be called in a process of its own."""
     views = list(np.load(file))
-    before, start = resident(), time.perf_counter()
+    before, start = resident(), clock()
     store = open_store()
     store.search(views[0])
-    found = Measured(store.count(), open_s=time.perf_counter() - start, memory_mb=resident() - before)
+    found = Measured(store.count(), open_s=clock() - start, memory_mb=resident() - before)
     times = []
     for view in (*views[:5], *views):
-        start = time.perf_counter()
+        start = clock()
         store.search(view)
-        times.append((time.perf_counter() - start) * 1e3)
+        times.append((clock() - start) * 1e3)
     found.search_ms = statistics.median(times[5:])
     found.search_p95_ms = float(np.percentile(times[5:], 95))
     store.close()
     return found
 
 
-def apart(store: str, where: str, alias: str, file: Path) -> Measured:
+def apart(store: str, where: str, alias: str, file: Path, clock: str) -> Measured:
     """``searched`` in a new process, whose memory nothing else has touched."""
-    command = [sys.executable, __file__, "--reader", store, where, alias, str(file)]
+    command = [sys.executable, __file__, "--reader", store, where, alias, str(file), clock]
     out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     return Measured(**json.loads(out))
 
 
-def reader(store: str, where: str, alias: str, file: str) -> None:
+def reader(store: str, where: str, alias: str, file: str, clock: str = "wall") -> None:
     def embedded() -> EmbeddedStore:
         return EmbeddedStore.open(Path(where))
 
@@ -125,11 +127,8 @@ def reader(store: str, where: str, alias: str, file: str) -> None:
         opened.follower.follow()
         return opened
 
-    print(
-        json.dumps(
-            asdict(searched({"embedded": embedded, "elasticsearch": elasticsearch}[store], Path(file)))
-        )
-    )
+    opened = {"embedded": embedded, "elasticsearch": elasticsearch}[store]
+    print(json.dumps(asdict(searched(opened, Path(file), CLOCKS[clock]))))
 
 
 def fill(store: Any, records: Iterator[list[Record]], until: int, kept: int) -> tuple[int, float]:
@@ -144,7 +143,7 @@ def fill(store: Any, records: Iterator[list[Record]], until: int, kept: int) -> 
     return kept + added, added / spent
 
 
-def embedded(sizes: list[int], file: Path) -> Iterator[Measured]:
+def embedded(sizes: list[int], file: Path, clock: str) -> Iterator[Measured]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "match.db"
         records, kept = batches(sizes[-1]), 0
@@ -152,12 +151,12 @@ def embedded(sizes: list[int], file: Path) -> Iterator[Measured]:
             store = EmbeddedStore.open(path)
             kept, rate = fill(store, records, size, kept)
             store.close()
-            found = apart("embedded", str(path), "", file)
+            found = apart("embedded", str(path), "", file, clock)
             found.adds_per_second, found.disk_mb = rate, path.stat().st_size / 1e6
             yield found
 
 
-def elasticsearch(sizes: list[int], file: Path, url: str) -> Iterator[Measured]:
+def elasticsearch(sizes: list[int], file: Path, url: str, clock: str) -> Iterator[Measured]:
     client = Elasticsearch(url, request_timeout=600)
     alias = f"sizing-{uuid.uuid4().hex[:8]}"
     template = match_index.template_body(alias, 1, 0)
@@ -170,7 +169,7 @@ def elasticsearch(sizes: list[int], file: Path, url: str) -> Iterator[Measured]:
         store.close()
         client.indices.refresh(index=alias)
         client.indices.flush(index=alias)
-        found = apart("elasticsearch", url, alias, file)
+        found = apart("elasticsearch", url, alias, file, clock)
         stats = client.indices.stats(index=alias, metric="store")["_all"]["primaries"]
         found.adds_per_second, found.disk_mb = rate, stats["store"]["size_in_bytes"] / 1e6
         found.heap_mb = heap(client)
@@ -206,9 +205,10 @@ def main() -> None:
     parser.add_argument("--images", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--store", choices=("embedded", "elasticsearch"), default="embedded")
     parser.add_argument("--heap", default="1g")
+    parser.add_argument("--cpu", action="store_const", const="processor", default="wall", dest="clock")
     options = parser.parse_args()
     machine = f"{platform.machine()}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}"
-    print(f"{options.store}, {machine}\n")
+    print(f"{options.store}, {machine}; {options.clock} time\n")
     names = [
         name for name in Measured.__dataclass_fields__ if name != "heap_mb" or options.store != "embedded"
     ]
@@ -218,9 +218,9 @@ def main() -> None:
         np.save(file, np.stack(queries()))
         sizes = sorted(options.images)
         if options.store == "embedded":
-            measured = embedded(sizes, file)
+            measured = embedded(sizes, file, options.clock)
         else:
-            measured = elasticsearch(sizes, file, stack.enter_context(node(options.heap)))
+            measured = elasticsearch(sizes, file, stack.enter_context(node(options.heap)), options.clock)
         points = []
         for point in measured:
             points.append(point)
