@@ -205,7 +205,9 @@ class MatchCluster:
         external = (self.external.secret, self.external.ca_secret) if self.external else ()
         auth = self.api.auth
         issuer = auth.oidc.ca_secret if auth.oidc else ""
-        return tuple(dict.fromkeys(filter(None, (*external, self.security.secret, auth.secret, issuer))))
+        store = self.snapshots.store.secret if self.snapshots and self.snapshots.store else ""
+        named = (*external, self.security.secret, auth.secret, issuer, store)
+        return tuple(dict.fromkeys(filter(None, named)))
 
     @property
     def index_replicas(self) -> int:
@@ -243,7 +245,7 @@ def from_body(body: Mapping[str, Any], config: Config) -> MatchCluster:
         max_unavailable=elasticsearch["update"]["maxUnavailable"],
         node_awareness=(elasticsearch["nodeAwareness"] or resolved.node_awareness) == parts.ENABLED,
         api=_api(api, resolved),
-        snapshots=parts.snapshots(spec.get("snapshots"), metadata["name"]),
+        snapshots=parts.snapshots(spec.get("snapshots"), metadata["name"], metadata["namespace"]),
         resolved=resolved,
         annotation=annotations.get(names.RESOLVED_ANNOTATION, ""),
     )
