@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from match_operator import names, parts, quantities
+from match_operator import checks, names, parts, quantities
 from match_operator.config import Config
 from match_operator.errors import InvalidSpecError
 
@@ -205,7 +205,9 @@ class MatchCluster:
         external = (self.external.secret, self.external.ca_secret) if self.external else ()
         auth = self.api.auth
         issuer = auth.oidc.ca_secret if auth.oidc else ""
-        return tuple(dict.fromkeys(filter(None, (*external, self.security.secret, auth.secret, issuer))))
+        store = self.snapshots.store.secret if self.snapshots and self.snapshots.store else ""
+        named = (*external, self.security.secret, auth.secret, issuer, store)
+        return tuple(dict.fromkeys(filter(None, named)))
 
     @property
     def index_replicas(self) -> int:
@@ -243,7 +245,7 @@ def from_body(body: Mapping[str, Any], config: Config) -> MatchCluster:
         max_unavailable=elasticsearch["update"]["maxUnavailable"],
         node_awareness=(elasticsearch["nodeAwareness"] or resolved.node_awareness) == parts.ENABLED,
         api=_api(api, resolved),
-        snapshots=parts.snapshots(spec.get("snapshots"), metadata["name"]),
+        snapshots=parts.snapshots(spec.get("snapshots"), metadata["name"], metadata["namespace"]),
         resolved=resolved,
         annotation=annotations.get(names.RESOLVED_ANNOTATION, ""),
     )
@@ -325,8 +327,8 @@ def _auth(auth: Json, resolved: Resolved) -> Auth:
 
 def _api(api: Json, resolved: Resolved) -> Api:
     scaling = api.get("autoscaling")
-    _check_pod_template("api.podTemplate", api["podTemplate"])
-    _check_resources("api.resources", api["resources"])
+    checks.pod_template("api.podTemplate", api["podTemplate"])
+    checks.resources("api.resources", api["resources"])
     return Api(
         replicas=api["replicas"],
         autoscaling=Autoscaling(scaling["min"], scaling["max"], scaling["cpuPercent"]) if scaling else None,
@@ -342,8 +344,8 @@ def _api(api: Json, resolved: Resolved) -> Api:
 def _node_set(raw: Json) -> NodeSet:
     where = f"elasticsearch.nodeSets[{raw['name']}]"
     config = _flatten(raw["config"])
-    _check_pod_template(f"{where}.podTemplate", raw["podTemplate"])
-    _check_resources(f"{where}.resources", raw["resources"])
+    checks.pod_template(f"{where}.podTemplate", raw["podTemplate"])
+    checks.resources(f"{where}.resources", raw["resources"])
     for key in config:
         if any(key == reserved or key.startswith(reserved + ".") for reserved in RESERVED_SETTINGS):
             raise InvalidSpecError(f"{where}.config.{key} is set by the operator; remove it from the spec")
@@ -373,34 +375,3 @@ def _flatten(config: Json, prefix: str = "") -> Json:
         else:
             flat[f"{prefix}{key}"] = value
     return flat
-
-
-def _check_resources(where: str, resources: Json) -> None:
-    for kind in ("requests", "limits"):
-        for name, quantity in resources.get(kind, {}).items():
-            try:
-                quantities.parse(quantity)
-            except ValueError as error:
-                raise InvalidSpecError(f"{where}.{kind}.{name}: {error}") from None
-            limit = resources.get("limits", {}).get(name, quantity)
-            if kind == "requests" and quantities.parse(quantity) > quantities.parse(limit):
-                raise InvalidSpecError(
-                    f"{where}.requests.{name} ({quantity}) must not exceed the limit ({limit})"
-                )
-
-
-def _check_pod_template(where: str, template: Json) -> None:
-    if unknown := set(template) - {"metadata", "spec"}:
-        raise InvalidSpecError(f"{where} may hold metadata and spec only, not {', '.join(sorted(unknown))}")
-    for part in ("metadata", "spec"):
-        if not isinstance(template.get(part, {}), dict):
-            raise InvalidSpecError(f"{where}.{part} must be an object")
-    if unknown := set(template.get("metadata", {})) - {"labels", "annotations"}:
-        raise InvalidSpecError(
-            f"{where}.metadata may hold labels and annotations only, not {', '.join(sorted(unknown))}"
-        )
-    for name in template.get("metadata", {}).get("labels") or {}:
-        if name in (names.CLUSTER_LABEL, names.COMPONENT_LABEL, names.NODE_SET_LABEL):
-            raise InvalidSpecError(
-                f"{where}.metadata.labels.{name} is set by the operator; remove it from the spec"
-            )

@@ -32,6 +32,7 @@ HOST_ATTRIBUTE: Final = "k8s_node_name"
 HOST_VARIABLE: Final = "K8S_NODE_NAME"
 ZONE_ATTRIBUTE: Final = "zone"
 RESOLVED_ANNOTATION: Final = f"{GROUP}/resolved"
+KEYSTORE_ANNOTATION: Final = f"{GROUP}/keystore"
 APPLIED_ANNOTATION: Final = f"{GROUP}/applied"
 CONFIG_ANNOTATION: Final = f"{GROUP}/config"
 
@@ -146,6 +147,11 @@ def elasticsearch_user(cluster: str, who: str) -> str:
 def elasticsearch_users(cluster: str) -> str:
     """Secret with the files in which Elasticsearch finds its users and roles."""
     return f"{cluster}-es-users"
+
+
+def elasticsearch_keystore(cluster: str) -> str:
+    """Secret with the secure settings of Elasticsearch's nodes."""
+    return f"{cluster}-es-keystore"
 
 
 def authority(cluster: str) -> str:

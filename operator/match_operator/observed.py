@@ -252,8 +252,11 @@ def problem(pod: Json) -> str:
         last = container.get("lastState", {}).get("terminated") or {}
         if waiting.get("reason") in (None, "ContainerCreating", "PodInitializing"):
             continue
+        # A container writes its last words for the kubelet, if anything; the kubelet says only that it waits.
         exited = (
             f" after exit code {last['exitCode']} ({last.get('reason', '')})" if "exitCode" in last else ""
         )
-        return f"{waiting['reason']}{exited}: {waiting.get('message', '')}".rstrip(": ")
+        last_words = (last.get("message") or "").strip().rpartition("\n")[2][:300]
+        said = last_words or waiting.get("message", "")
+        return f"{waiting['reason']}{exited}: {said}".rstrip(": ")
     return ""

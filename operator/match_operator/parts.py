@@ -7,6 +7,8 @@ from typing import Any, Final
 from cronsim import CronSim, CronSimError
 
 from match_operator.errors import InvalidSpecError
+from match_operator.stores import ObjectStore
+from match_operator.stores import parse as parse_store
 
 Json = dict[str, Any]
 
@@ -44,12 +46,13 @@ class Oidc:
 
 @dataclass(frozen=True, slots=True)
 class Snapshots:
-    """spec.snapshots; of claim, location and name one is given, the others are empty."""
+    """spec.snapshots; of claim, location, name and store one is given, the others are empty."""
 
     claim: str
     folder: str
     location: str
     name: str
+    store: ObjectStore | None
     read_only: bool
     schedule: str
     keep: int
@@ -134,8 +137,8 @@ def oidc(raw: Json | None) -> Oidc | None:
     )
 
 
-def snapshots(raw: Json | None, cluster: str) -> Snapshots | None:
-    """spec.snapshots of a MatchCluster of that name; raises ``InvalidSpecError`` for a bad schedule."""
+def snapshots(raw: Json | None, cluster: str, namespace: str) -> Snapshots | None:
+    """spec.snapshots of a MatchCluster; raises ``InvalidSpecError`` for a bad schedule."""
     if not raw:
         return None
     repository, schedule = raw["repository"], raw["schedule"]
@@ -152,6 +155,7 @@ def snapshots(raw: Json | None, cluster: str) -> Snapshots | None:
         folder=claim["folder"] or cluster,
         location=repository.get("location", ""),
         name=repository.get("name", ""),
+        store=parse_store(repository, f"{namespace}/{cluster}"),
         read_only=repository["readOnly"],
         schedule=schedule,
         keep=raw["keep"],

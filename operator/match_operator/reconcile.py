@@ -88,7 +88,7 @@ class Reconciler:
             return self.config.resync_seconds
         new = status.make(cluster, seen, todo, self.now())
         self._report(key, body, new)
-        under_way = [self._answer(answer) for answer in requests.answers(cluster, seen)]
+        under_way = [self._answer(answer) for answer in requests.answers(cluster, seen, todo.trouble)]
         busy = "operation" in new or todo.steps or any(under_way) or (todo.aside and not todo.trouble)
         if cluster.external and seen.elastic is None:
             return SILENT_SECONDS

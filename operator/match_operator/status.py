@@ -132,20 +132,14 @@ def _snapshots(cluster: MatchCluster, seen: Observed) -> Json:
 
 
 def _snapshots_verdict(cluster: MatchCluster, seen: Observed, trouble: str) -> tuple[str, bool, str, str]:
-    kind, name = "SnapshotsReady", snapshots.repository(cluster)
-    repository = seen.elastic.repository if seen.elastic else None
-    if repository is None:
-        return (kind, False, "Unknown", "the repository cannot be seen while Elasticsearch does not answer")
-    if trouble:
-        return (kind, False, "Refused", f"Elasticsearch: {trouble}")
-    if repository.body is None:
-        return (kind, False, "Missing", f"Elasticsearch knows no repository {name}")
-    if repository.silence:
-        return (kind, False, "Unusable", f"the repository {name} cannot be read: {repository.silence}")
+    kind, repository = "SnapshotsReady", snapshots.ready(seen)
+    if wrong := snapshots.obstacle(cluster, seen, trouble):
+        return (kind, False, *wrong)
+    assert repository is not None  # noqa: S101 - narrows the type; nothing stands in the way
     last = max((s for s in repository.snapshots if s.scheduled), key=lambda s: s.start, default=None)
     if last and last.state in ("FAILED", "PARTIAL"):
         return (kind, False, "LastFailed", f"Elasticsearch calls {last.name} {last.state}: {last.reason}")
-    return (kind, True, "Available", f"snapshots are in the repository {name}")
+    return (kind, True, "Available", f"snapshots are in the repository {repository.name}")
 
 
 def differs(new: Json, old: Json, *, count_is_due: bool) -> bool:

@@ -10,11 +10,20 @@ from match_operator.errors import ElasticsearchError
 
 
 def innermost(error: ApiError) -> str:
-    """The innermost reason that an answer gives, of 300 characters at most; empty where it gives none."""
+    """The innermost reason that an answer gives, of 600 characters at most; empty where it gives none.
+
+    What is no exception of Elasticsearch's own, such as an answer of S3, is never among its root causes.
+    """
     body: Any = error.body
     told = body.get("error") if isinstance(body, dict) else None
     causes = (told.get("root_cause") or [told]) if isinstance(told, dict) else []
-    return str(causes[0].get("reason") or "")[:300] if causes else ""
+    if not causes:
+        return ""
+    reason, deepest = str(causes[0].get("reason") or ""), causes[0]
+    while isinstance(deepest.get("caused_by"), dict):
+        deepest = deepest["caused_by"]
+    last = str(deepest.get("reason") or "")
+    return (reason if last in reason else f"{reason}: {last}")[:600]
 
 
 def sentence(error: ApiError | TransportError) -> str:

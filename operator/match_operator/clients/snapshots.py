@@ -3,6 +3,7 @@
 Nothing here waits for a copy to end: it goes on in Elasticsearch, and the next look sees how far it is.
 """
 
+import contextlib
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -11,6 +12,7 @@ from elastic_transport import ObjectApiResponse
 from elasticsearch import ApiError, Elasticsearch, NotFoundError
 
 from match_operator.clients.reasons import innermost
+from match_operator.errors import ElasticsearchError
 from match_operator.observed import Json, Repository, Snapshot
 
 Do = Callable[..., None]
@@ -46,8 +48,17 @@ class Snapshots:
         self._do = do
 
     def register(self, name: str, body: Json) -> None:
-        """Register a repository; Elasticsearch has every node try it."""
-        self._do(self._writer.snapshot.create_repository, name=name, body=body)
+        """Register a repository; Elasticsearch has every node try it.
+
+        One that some node could not use stays registered there, and could be read though not written. So it
+        is taken back, and the next look tries it and says the same.
+        """
+        try:
+            self._do(self._writer.snapshot.create_repository, name=name, body=body)
+        except ElasticsearchError:
+            with contextlib.suppress(ElasticsearchError):
+                self._do(self._writer.snapshot.delete_repository, name=name)
+            raise
 
     def take(self, repository: str, name: str, index: str, metadata: Json) -> None:
         """Begin a snapshot of one index alone."""

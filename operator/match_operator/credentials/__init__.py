@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from match_operator.api import MatchCluster
-from match_operator.credentials import keys, trust, users
+from match_operator.credentials import keys, keystore, trust, users
 from match_operator.credentials.rolling import ENDING, Chance
 from match_operator.observed import Observed, text
 
@@ -22,6 +22,8 @@ class Credentials:
 
     secrets: tuple[Json, ...] = ()
     """Secrets in the order in which they are applied."""
+    keystore: str = ""
+    """Fingerprint of what the nodes' keystore holds of them; empty for nothing."""
 
     @property
     def ending(self) -> bool:
@@ -35,7 +37,13 @@ def make(cluster: MatchCluster, seen: Observed, chance: Chance) -> Credentials:
     if cluster.security.enabled:
         made += users.secrets(cluster, seen, chance)
         made += [] if cluster.security.secret else trust.secrets(cluster, seen, chance)
-    return Credentials(tuple(made))
+    stored = keystore.secrets(cluster, seen)
+    return Credentials((*made, *stored), keystore.fingerprint(stored))
+
+
+def unread(cluster: MatchCluster) -> Credentials:
+    """What stands for credentials where no Secret is read."""
+    return Credentials(keystore=keystore.unread(cluster))
 
 
 def known(seen: Observed, credentials: Credentials) -> Observed:
@@ -44,4 +52,4 @@ def known(seen: Observed, credentials: Credentials) -> Observed:
     return replace(seen, children={**seen.children, **made})
 
 
-__all__ = ["Chance", "Credentials", "known", "make"]
+__all__ = ["Chance", "Credentials", "known", "make", "unread"]

@@ -7,7 +7,7 @@ from typing import Any
 
 from match_operator import names
 from match_operator.api import MatchCluster
-from match_operator.credentials import Credentials
+from match_operator.credentials import Credentials, unread
 from match_operator.desired import api, elasticsearch, migration, network
 
 Json = dict[str, Any]
@@ -27,8 +27,13 @@ def build(
     ``move`` is what the collection has to do because of the spec, if anything. Without ``credentials`` the
     Secrets are left out, and only they.
     """
-    nodes = [] if cluster.external else elasticsearch.build(cluster, initial_masters, replicas or {})
-    objects = [*(credentials or Credentials()).secrets, *network.build(cluster), *nodes, *api.build(cluster)]
+    known = credentials or unread(cluster)
+    nodes = (
+        []
+        if cluster.external
+        else elasticsearch.build(cluster, initial_masters, replicas or {}, known.keystore)
+    )
+    objects = [*known.secrets, *network.build(cluster), *nodes, *api.build(cluster)]
     if move:
         objects.append(migration.job(cluster, move))
     return [_finish(cluster, item) for item in objects]

@@ -8,7 +8,7 @@ import yaml
 
 from match_operator import names
 from match_operator.api import MatchCluster, NodeSet
-from match_operator.desired import pod, security
+from match_operator.desired import pod, security, stores
 from match_operator.desired.security import HOME
 from match_operator.merge import merge
 
@@ -18,8 +18,10 @@ SNAPSHOTS = f"{HOME}/snapshots"
 """Where the nodes have the volume of snapshots."""
 
 
-def build(cluster: MatchCluster, initial_masters: tuple[str, ...], replicas: Mapping[str, int]) -> list[Json]:
-    """All objects of Elasticsearch, in apply order."""
+def build(
+    cluster: MatchCluster, initial_masters: tuple[str, ...], replicas: Mapping[str, int], keystore: str
+) -> list[Json]:
+    """All objects of Elasticsearch, in apply order; ``keystore`` as for ``stores.overlay``."""
     component = names.ELASTICSEARCH
     objects = [config_map(cluster, node_set, initial_masters) for node_set in cluster.node_sets]
     objects += [
@@ -40,7 +42,7 @@ def build(cluster: MatchCluster, initial_masters: tuple[str, ...], replicas: Map
         ),
     ]
     objects += [
-        stateful_set(cluster, s, replicas.get(names.node_set(cluster.name, s.name), s.count))
+        stateful_set(cluster, s, replicas.get(names.node_set(cluster.name, s.name), s.count), keystore)
         for s in cluster.node_sets
     ]
     objects.append(pod.disruption_budget(cluster.name, component, names.elasticsearch_pdb(cluster.name)))
@@ -63,6 +65,7 @@ def settings(cluster: MatchCluster, node_set: NodeSet) -> Json:
         **node_set.config,
         **places,
         **({"path.repo": [SNAPSHOTS]} if _claim(cluster) else {}),
+        **stores.settings(cluster),
         "cluster.name": cluster.name,
         "node.name": "${POD_NAME}",
         "node.roles": list(node_set.roles),
@@ -109,7 +112,7 @@ def initial_masters(cluster: MatchCluster, replicas: Mapping[str, int]) -> tuple
     )
 
 
-def stateful_set(cluster: MatchCluster, node_set: NodeSet, replicas: int) -> Json:
+def stateful_set(cluster: MatchCluster, node_set: NodeSet, replicas: int, keystore: str) -> Json:
     """One node set. Pods start together and are replaced by plan.py alone, which knows their shards."""
     return {
         "apiVersion": "apps/v1",
@@ -128,7 +131,7 @@ def stateful_set(cluster: MatchCluster, node_set: NodeSet, replicas: int) -> Jso
                 "whenScaled": cluster.volumes.on_scale_down,
             },
             "selector": {"matchLabels": _selector(cluster, node_set)},
-            "template": _pod_template(cluster, node_set),
+            "template": _pod_template(cluster, node_set, keystore),
             "volumeClaimTemplates": [_volume_claim(cluster, node_set)],
         },
     }
@@ -142,7 +145,7 @@ def _selector(cluster: MatchCluster, node_set: NodeSet) -> dict[str, str]:
     return names.selector(cluster.name, names.ELASTICSEARCH) | {names.NODE_SET_LABEL: node_set.name}
 
 
-def _pod_template(cluster: MatchCluster, node_set: NodeSet) -> Json:
+def _pod_template(cluster: MatchCluster, node_set: NodeSet, keystore: str) -> Json:
     config = _dump(settings(cluster, node_set))
     template = {
         "metadata": {
@@ -167,6 +170,7 @@ def _pod_template(cluster: MatchCluster, node_set: NodeSet) -> Json:
         },
     }
     template = merge(template, security.overlay(cluster, node_set))
+    template = merge(template, stores.overlay(cluster, node_set, keystore))
     where = f"elasticsearch.nodeSets[{node_set.name}].podTemplate"
     return pod.with_overrides(template, node_set.pod_template, where)
 

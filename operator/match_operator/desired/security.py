@@ -67,16 +67,7 @@ def overlay(cluster: MatchCluster, node_set: NodeSet) -> Json:
     certificates = cluster.security.secret or names.certificates(cluster.name)
     return {
         "spec": {
-            "initContainers": [
-                {
-                    "name": "prepare",
-                    "image": cluster.resolved.elasticsearch_image,
-                    "command": ["sh", "-c", PREPARE],
-                    "resources": node_set.resources,
-                    "securityContext": pod.restricted_container(),
-                    "volumeMounts": [{"name": VOLUME, "mountPath": FOLDER}],
-                }
-            ],
+            "initContainers": [preparing(cluster, node_set, "prepare", ["sh", "-c", PREPARE])],
             "containers": [
                 {
                     "name": names.ELASTICSEARCH,
@@ -93,6 +84,18 @@ def overlay(cluster: MatchCluster, node_set: NodeSet) -> Json:
                 _secret(CERTIFICATES, certificates, shown),
             ],
         }
+    }
+
+
+def preparing(cluster: MatchCluster, node_set: NodeSet, name: str, command: list[str]) -> Json:
+    """A container that works on the folder of settings before the node starts."""
+    return {
+        "name": name,
+        "image": cluster.resolved.elasticsearch_image,
+        "command": command,
+        "resources": node_set.resources,
+        "securityContext": pod.restricted_container(),
+        "volumeMounts": [{"name": VOLUME, "mountPath": FOLDER}],
     }
 
 

@@ -40,12 +40,12 @@ class Answer:
     steps: tuple[Step, ...] = ()
 
 
-def answers(cluster: MatchCluster, seen: Observed) -> Iterator[Answer]:
-    """One for each request that is not over."""
+def answers(cluster: MatchCluster, seen: Observed, trouble: str = "") -> Iterator[Answer]:
+    """One for each request that is not over; ``trouble`` is what a step for the repository met just now."""
     for item in seen.requests:
         if phase(item) in FINAL:
             continue
-        if reason := _unusable(cluster, seen):
+        if reason := _unusable(cluster, seen, trouble):
             yield Answer(item, phase(item) or "Pending", f"waiting for {reason}", _facts(item))
         elif item["kind"] == names.SNAPSHOT_KIND:
             yield _snapshot(cluster, seen, item)
@@ -69,7 +69,7 @@ def _facts(item: Json) -> Json:
     return {k: status[k] for k in ("index", "replaced", "snapshot", "repository") if k in status}
 
 
-def _unusable(cluster: MatchCluster, seen: Observed) -> str:
+def _unusable(cluster: MatchCluster, seen: Observed, trouble: str) -> str:
     """What must be first, whatever is asked."""
     if cluster.paused:
         return "the MatchCluster to be no longer paused"
@@ -80,10 +80,8 @@ def _unusable(cluster: MatchCluster, seen: Observed) -> str:
     if any(problem.reason in index.NOT_OURS for problem in index.problems(cluster, seen)):
         return f"the index {cluster.index.name} to be this MatchCluster's; see its condition Stalled"
     if snapshots.ready(seen) is None:
-        silence = seen.elastic.repository.silence if seen.elastic.repository else ""
-        return f"the snapshot repository {snapshots.repository(cluster)}" + (
-            f": {silence}" if silence else ""
-        )
+        _, why = snapshots.obstacle(cluster, seen, trouble) or ("", "")
+        return f"the snapshot repository {snapshots.repository(cluster)}: {why}"
     if len(seen.elastic.indices) != 1:
         return f"the index {cluster.index.name}"
     return ""

@@ -14,6 +14,7 @@ from typing import Any
 from cronsim import CronSim
 
 from match_operator.api import MatchCluster
+from match_operator.credentials import keystore
 from match_operator.desired.elasticsearch import SNAPSHOTS
 from match_operator.merge import drift
 from match_operator.observed import Observed, Repository, Snapshot
@@ -33,6 +34,8 @@ def body(cluster: MatchCluster) -> Json | None:
     snapshots = cluster.snapshots
     if snapshots is None or snapshots.name:
         return None
+    if snapshots.store:
+        return snapshots.store.repository(read_only=snapshots.read_only)
     location = snapshots.location or f"{SNAPSHOTS}/{snapshots.folder}"
     return {"type": "fs", "settings": {"location": location, "readonly": str(snapshots.read_only).lower()}}
 
@@ -41,6 +44,23 @@ def ready(seen: Observed) -> Repository | None:
     """The repository, once it can be used."""
     found = seen.elastic.repository if seen.elastic else None
     return found if found and found.body and not found.silence else None
+
+
+def obstacle(cluster: MatchCluster, seen: Observed, trouble: str) -> tuple[str, str] | None:
+    """What is wrong with the repository, as a reason and a sentence; ``trouble`` is what a step just met."""
+    name = repository(cluster)
+    found = seen.elastic.repository if seen.elastic else None
+    if found is None:
+        return "Unknown", "the repository cannot be seen while Elasticsearch does not answer"
+    if lacking := keystore.problem(cluster, seen):
+        return "CredentialsMissing", lacking
+    if trouble:
+        return "Refused", f"Elasticsearch: {trouble}"
+    if found.body is None:
+        return "Missing", f"Elasticsearch knows no repository {name}"
+    if found.silence:
+        return "Unusable", f"the repository {name} cannot be read: {found.silence}"
+    return None
 
 
 def taken_for(cluster: MatchCluster, time: datetime) -> str:
@@ -55,6 +75,8 @@ def steps(cluster: MatchCluster, seen: Observed) -> Iterator[Step]:
         return
     name, wanted = repository(cluster), body(cluster)
     if wanted and (elastic.repository.body is None or drift(wanted, elastic.repository.body)):
+        if keystore.problem(cluster, seen):
+            return  # the nodes have no credentials for it, or those for another
         yield PutRepository(name, wanted)
         return
     found = ready(seen)
