@@ -149,6 +149,8 @@ class Resolved:
     network_policies: str
     node_awareness: str
     """These three: parts.ENABLED or parts.DISABLED, where the spec says neither."""
+    api_probed_apart: bool
+    """Whether the API's image is taken to have a port for probes."""
     annotation: str
     """What must outlive its source, in the form in which it is kept with the object."""
 
@@ -275,6 +277,11 @@ def resolve(
         # Nodes learn where they are when they start, and an operator alone restarts none.
         "nodeAwareness": before.get("nodeAwareness") or (parts.DISABLED if before else parts.ENABLED),
     }
+    final_api_image = api_image or kept["apiImage"]
+    # An image may be as old as the object: it is asked for no port that it may lack until another follows it.
+    kept["apiImageWithoutHealthPort"] = before.get(
+        "apiImageWithoutHealthPort", final_api_image if before else ""
+    )
     final_version = version or kept["elasticsearchVersion"]
     same_version = before.get("elasticsearchImageFor") == final_version
     kept["elasticsearchImageFor"] = final_version
@@ -291,13 +298,14 @@ def resolve(
     return Resolved(
         elasticsearch_version=final_version,
         elasticsearch_image=image or kept["elasticsearchImage"],
-        api_image=api_image or kept["apiImage"],
+        api_image=final_api_image,
         restarted_elasticsearch=kept.get("restartedElasticsearch", ""),
         restarted_api=kept.get("restartedApi", ""),
         api_auth=kept["apiAuth"],
         security=kept["security"],
         network_policies=kept["networkPolicies"],
         node_awareness=kept["nodeAwareness"],
+        api_probed_apart=final_api_image != kept["apiImageWithoutHealthPort"],
         annotation=json.dumps(kept, sort_keys=True),
     )
 
