@@ -3,8 +3,9 @@
 from typing import Any, Final
 
 from match_operator import access, names
-from match_operator.api import GENERATED, OPEN, MatchCluster
+from match_operator.api import MatchCluster
 from match_operator.desired import credentials, pod, tokens
+from match_operator.resolved import GENERATED, OPEN
 
 Json = dict[str, Any]
 
