@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from match_operator import names, observed
-from match_operator.api import GENERATED, GIVEN, MatchCluster
+from match_operator.api import GIVEN, MatchCluster
 from match_operator.observed import Observed
 from match_operator.plan import Plan, drain, index, membership, requests, snapshots, versions
+from match_operator.resolved import GENERATED
 
 Json = dict[str, Any]
 CERTIFICATE: Final = (names.CERTIFICATE_KEY, names.PRIVATE_KEY, names.TRUSTED_KEY)

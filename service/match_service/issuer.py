@@ -166,7 +166,7 @@ def _usable(entry: dict[str, Any]) -> dict[tuple[str | None, str], jwt.PyJWK]:
     fitting: tuple[str, ...] = ()
     if kind == "RSA":
         fitting = _RSA
-    elif kind == "EC" and curve in _CURVES:
+    elif kind == "EC" and isinstance(curve, str) and curve in _CURVES:
         fitting = (_CURVES[curve],)
     elif kind == "OKP" and curve == "Ed25519":
         fitting = ("EdDSA",)

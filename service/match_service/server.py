@@ -24,7 +24,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.http import errors as http_errors
 from gunicorn.workers.gthread import ThreadWorker
 
-from match_service import engine, thumbnails
+from match_service import descriptors, engine, thumbnails
 from match_service.addresses import is_local
 from match_service.api import probes
 from match_service.app import create_app
@@ -148,7 +148,7 @@ class _Application(BaseApplication):  # type: ignore[misc]
             "worker_class": Worker,
             "workers": self._settings.workers,
             "threads": threads,
-            "worker_connections": threads + IDLE_CONNECTIONS,
+            "worker_connections": descriptors.connections(threads + IDLE_CONNECTIONS, threads),
             "keepalive": KEEPALIVE_SECONDS,
             "timeout": 60,
             "graceful_timeout": GRACE_SECONDS,

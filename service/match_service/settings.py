@@ -240,8 +240,10 @@ class _Environment:
             return SCOPE_VALUES
         try:
             named = json.loads(text)
-            scopes = tuple((scope, tuple(named[scope])) for scope in named if isinstance(named[scope], list))
-        except (ValueError, TypeError, RecursionError):
+            scopes = tuple(
+                (scope, tuple(values)) for scope, values in named.items() if isinstance(values, list)
+            )
+        except (ValueError, AttributeError, RecursionError):
             named, scopes = None, ()
         values = [value for _, several in scopes for value in several]
         if (

@@ -1,5 +1,6 @@
 """More requests than can be answered: a bounded number waits, the rest is told so, probes are answered."""
 
+import resource
 import socket
 import threading
 import time
@@ -126,3 +127,20 @@ def test_clients_that_say_nothing_do_not_keep_probes_from_being_answered(tmp_pat
         assert probes(running).send("GET", "/readyz").status == 200
         for each in idle:
             each.close()
+
+
+def test_more_connections_than_the_usual_limit_of_files_end_no_worker(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (128, hard))
+    try:
+        with server(tmp_path, MATCH_DECODE_PROCESSES="0") as running:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            host, port = running.url.removeprefix("http://").split(":")
+            idle = [socket.create_connection((host, int(port))) for _ in range(300)]
+            assert running.send("GET", "/ping").status == 200
+            for each in idle:
+                each.close()
+            assert running.terminate() == 0
+            assert not [line for line in running.log if "Too many open files" in line or "exited" in line]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -85,7 +85,7 @@ PAINS = (
         (
             Proof(
                 UNIT + "test_desired.py::test_another_operator_restarts_nothing",
-                OPERATOR + "api.py",
+                OPERATOR + "resolved.py",
                 'before.get("apiImage") or config.api_image',
                 "config.api_image",
             ),

@@ -5,9 +5,10 @@ import json
 from typing import Any, Final
 
 from match_operator import names
-from match_operator.api import GENERATED, MatchCluster
+from match_operator.api import MatchCluster
 from match_operator.credentials.rolling import ENDING, Chance, ending, follow, secret
 from match_operator.observed import Observed, text
+from match_operator.resolved import GENERATED
 
 Json = dict[str, Any]
 

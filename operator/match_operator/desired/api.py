@@ -3,8 +3,9 @@
 from typing import Any, Final
 
 from match_operator import access, names
-from match_operator.api import GENERATED, OPEN, MatchCluster
+from match_operator.api import MatchCluster
 from match_operator.desired import credentials, pod, tokens
+from match_operator.resolved import GENERATED, OPEN
 
 Json = dict[str, Any]
 
@@ -105,7 +106,7 @@ def _container(cluster: MatchCluster) -> Json:
         "MATCH_MANAGE_INDEX": "false",
         **credentials.env(cluster),
         "PORT": str(names.API_PORT),
-        "MATCH_HEALTH_PORT": str(names.API_HEALTH_PORT),
+        **({"MATCH_HEALTH_PORT": str(names.API_HEALTH_PORT)} if cluster.resolved.api_probed_apart else {}),
         "WORKER_COUNT": str(cluster.api.workers),
         **({} if _is_open(cluster) else {"MATCH_API_KEYS_FILE": f"{KEYS}/{names.KEYS_FILE}"}),
         **tokens.env(cluster),
@@ -114,18 +115,15 @@ def _container(cluster: MatchCluster) -> Json:
         "name": names.API,
         "image": cluster.resolved.api_image,
         "env": [{"name": name, "value": value} for name, value in env.items()],
-        "ports": [
-            {"name": "http", "containerPort": names.API_PORT, "protocol": "TCP"},
-            {"name": "health", "containerPort": names.API_HEALTH_PORT, "protocol": "TCP"},
-        ],
+        "ports": _ports(cluster),
         "resources": cluster.api.resources,
-        "startupProbe": _probe("/livez", periodSeconds=1, failureThreshold=120),
+        "startupProbe": _probe(cluster, "/livez", periodSeconds=1, failureThreshold=120),
         # All pods depend on the same Elasticsearch: what makes one unready makes them all, and the Service
         # then refuses every connection. So a short silence of it is answered by the pods, not by nobody.
-        "readinessProbe": _probe("/readyz", periodSeconds=3, failureThreshold=10, timeoutSeconds=3),
+        "readinessProbe": _probe(cluster, "/readyz", periodSeconds=3, failureThreshold=10, timeoutSeconds=3),
         # A pod with more to do than it can answers late: a restart would leave its share to the others, until
         # they are late as well.
-        "livenessProbe": _probe("/livez", periodSeconds=10, failureThreshold=12, timeoutSeconds=10),
+        "livenessProbe": _probe(cluster, "/livez", periodSeconds=10, failureThreshold=12, timeoutSeconds=10),
         # New connections stop arriving before the server stops accepting them.
         "lifecycle": {"preStop": {"exec": {"command": ["sleep", "5"]}}},
         "securityContext": pod.restricted_container() | {"readOnlyRootFilesystem": True},
@@ -155,6 +153,13 @@ def _keys_volume(cluster: MatchCluster) -> list[Json]:
     return [{"name": "keys", "secret": source}]
 
 
-def _probe(path: str, **timing: int) -> Json:
-    """On a port that clients do not use: the kubelet waits in no queue of theirs."""
-    return {"httpGet": {"path": path, "port": "health"}, **timing}
+def _ports(cluster: MatchCluster) -> list[Json]:
+    http: Json = {"name": "http", "containerPort": names.API_PORT, "protocol": "TCP"}
+    health: Json = {"name": "health", "containerPort": names.API_HEALTH_PORT, "protocol": "TCP"}
+    return [http, health] if cluster.resolved.api_probed_apart else [http]
+
+
+def _probe(cluster: MatchCluster, path: str, **timing: int) -> Json:
+    """On a port that clients do not use, if there is one: the kubelet waits in no queue of theirs."""
+    port = _ports(cluster)[-1]["name"]
+    return {"httpGet": {"path": path, "port": port}, **timing}

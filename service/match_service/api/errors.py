@@ -72,7 +72,7 @@ def register(app: Flask) -> None:
     def refused(error: MatchError) -> Response:
         status, headers = _answer(error)
         if status == 503:
-            log.warning("%s: %s", request.path, error)
+            log.warning("%r: %s", request.path, error)  # a path may hold line breaks
         return fail(status, str(error), method(), headers)
 
     app.register_error_handler(MatchError, refused)
@@ -87,5 +87,5 @@ def register(app: Flask) -> None:
 
     @app.errorhandler(Exception)
     def failure(error: Exception) -> Response:
-        log.error("%s %s failed", request.method, request.path, exc_info=error)
+        log.error("%s %r failed", request.method, request.path, exc_info=error)
         return fail(500, SENTENCES[500], method())

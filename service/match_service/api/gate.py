@@ -7,11 +7,11 @@ like a dead one.
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from typing import Any, Final
 
 from flask import Flask, request
-from werkzeug.wsgi import ClosingIterator
 
 from match_service.errors import OverloadedError
 from match_service.metrics import WAITING
@@ -76,9 +76,27 @@ class Gate:
             except BaseException:
                 self.leave()
                 raise
-            return ClosingIterator(answer, self.leave)
+            return _Held(answer, self.leave)
 
         app.wsgi_app = gated  # type: ignore[method-assign]
+
+
+class _Held:
+    """An answer that gives its place back, once, when it is closed: also where closing it fails."""
+
+    def __init__(self, answer: Iterable[bytes], leave: Callable[[], None]) -> None:
+        self._answer = answer
+        self._end = ExitStack()
+        self._end.callback(leave)
+        if close := getattr(answer, "close", None):
+            self._end.callback(close)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._answer)
+
+    def close(self) -> None:
+        """As WSGI has it."""
+        self._end.close()
 
 
 def _refuse() -> None:

@@ -54,7 +54,8 @@ def overlap(
     below = np.asarray(small(first, SIDE, limits))
     above = _fitted(turned_back(np.asarray(small(second, SIDE, limits)), view), below.shape)
     out = BytesIO()
-    Image.fromarray(_laid(below, above, mode)).save(out, "JPEG", quality=QUALITY, optimize=True)
+    # Not optimized: for that Pillow sets aside a byte for each pixel, and of noise a JPEG may take more.
+    Image.fromarray(_laid(below, above, mode)).save(out, "JPEG", quality=QUALITY)
     return Overlap(out.getvalue(), view, apart[view])
 
 

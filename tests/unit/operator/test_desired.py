@@ -154,6 +154,9 @@ def test_another_operator_restarts_nothing(newer):
     assert pod_templates(world.cluster(config=newer, annotations=kept)) == pod_templates(world.cluster())
 
 
+PROBES = "apiImageWithoutHealthPort"
+
+
 def from_before(*unknown):
     """A cluster that was last looked at by an operator which did not keep ``unknown`` with it."""
     kept = json.loads(world.cluster().resolved.annotation)
@@ -164,8 +167,8 @@ def from_before(*unknown):
 @pytest.mark.parametrize(
     ("cluster", "digest"),
     [
-        (from_before("apiAuth", "security", "nodeAwareness"), "4716a731cbcd7a0a"),
-        (from_before("nodeAwareness"), "e231cb1e9eb8e2f0"),
+        (from_before("apiAuth", "security", "nodeAwareness", PROBES), "b3297d22fe8c5547"),
+        (from_before("nodeAwareness", PROBES), "e53a96b4d41e0288"),
         (from_before(), "2e3ec83bc9e9b593"),
     ],
     ids=["before there were keys", "before there was node awareness", "now"],
@@ -183,6 +186,20 @@ def test_a_cluster_from_before_there_were_keys_stays_open_until_it_is_asked_for_
         annotations={names.RESOLVED_ANNOTATION: from_before("apiAuth").resolved.annotation},
     )
     assert asked.api.auth.mode == "Generated"
+
+
+def test_an_api_image_from_before_is_probed_where_it_answers_until_another_follows():
+    """Chosen by an older operator and kept, it knows of no port for probes and would never become ready."""
+    kept = {names.RESOLVED_ANNOTATION: from_before(PROBES).resolved.annotation}
+
+    def probed(cluster):
+        [container] = pod_templates(cluster)["photos-api"]["spec"]["containers"]
+        told = any(each["name"] == "MATCH_HEALTH_PORT" for each in container["env"])
+        return container["livenessProbe"]["httpGet"]["port"], told
+
+    assert probed(from_before(PROBES)) == probed(world.cluster(annotations=kept)) == ("http", False)
+    newer = world.cluster({"api": {"image": "match-service:2"}}, annotations=kept)
+    assert probed(newer) == probed(world.cluster()) == ("health", True)
 
 
 def test_keys_of_the_users_own_are_mounted_from_where_they_are():

@@ -168,6 +168,7 @@ def test_keys_that_must_not_be_used_are_not(world: World) -> None:
         jwk("weak", WEAK_RSA),
         {"kty": "RSA", "kid": "torn", "n": "!"},
         {"kty": "EC", "kid": 7},
+        {"kty": "EC", "kid": "bent", "crv": []},
     ]
     unknown = "The token is signed with a key that its issuer does not have."
     assert refused(world.tokens, world.site.token("encrypts")) == unknown
@@ -332,6 +333,7 @@ def test_the_environment_says_whose_tokens_are_good_and_for_what() -> None:
             for text in (
                 "read",
                 "[]",
+                "[7]",
                 "{}",
                 '{"all": ["x"]}',
                 '{"read": "x"}',

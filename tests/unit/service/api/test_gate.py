@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -50,6 +51,16 @@ def test_who_waits_too_long_is_turned_away_and_holds_no_place() -> None:
     assert gate.enter()
 
 
+class _Torn:
+    """An answer whose end fails, as one does that gives back what is gone meanwhile."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield b"a"
+
+    def close(self) -> None:
+        raise ConnectionError
+
+
 @pytest.fixture
 def app() -> Any:
     """An application of one place and nobody waiting: /slow holds the place until it is released."""
@@ -65,7 +76,11 @@ def app() -> Any:
 
         return Response(body())
 
+    def torn() -> Response:
+        return Response(_Torn())
+
     made.add_url_rule("/slow", "slow", slow)
+    made.add_url_rule("/torn", "torn", torn)
     made.add_url_rule("/quick", "quick", lambda: "quick")
     made.add_url_rule("/livez", "livez", lambda: "alive")
     made.add_url_rule("/broken", "broken", lambda: 1 / 0)
@@ -95,3 +110,24 @@ def test_a_request_that_fails_gives_its_place_back(app: Any) -> None:
     client = app[0].test_client()
     assert [client.get("/broken", buffered=True).status_code for _ in range(3)] == [500] * 3
     assert client.get("/quick", buffered=True).status_code == 200
+
+
+def test_an_answer_that_cannot_be_closed_gives_its_place_back(app: Any) -> None:
+    client = app[0].test_client()
+    with pytest.raises(ConnectionError):
+        client.get("/torn", buffered=True)
+    assert client.get("/quick", buffered=True).status_code == 200
+
+
+def test_whoever_is_turned_away_writes_no_line_of_their_own_into_the_log(
+    app: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    made, begun, release = app
+    with ThreadPoolExecutor(1) as threads:
+        slow = threads.submit(lambda: made.test_client().get("/slow", buffered=True).data)
+        assert begun.wait(20)
+        assert made.test_client().get("/x%0AERROR%20forged", buffered=True).status_code == 503
+        release.set()
+        slow.result(20)
+    [said] = [record.getMessage() for record in caplog.records if "forged" in record.getMessage()]
+    assert len(said.splitlines()) == 1

@@ -91,3 +91,13 @@ def test_what_is_no_image_or_has_no_features_is_refused() -> None:
         overlap(jpeg(1), flat(), "blend", all_orientations=True)
     with pytest.raises(BadImageError):
         overlap(b"no image", jpeg(1), "blend", all_orientations=True)
+
+
+@pytest.mark.parametrize("rows", [66, 67, 68, 83])
+def test_noise_that_no_jpeg_makes_smaller_is_laid_over_as_well(rows: int) -> None:
+    """Of these sizes the picture takes more than a byte for each of its pixels."""
+    noise = np.random.default_rng(rows).integers(0, 2, (rows, SIDE, 3)).astype(np.uint8) * 255
+    sent = encode(Image.fromarray(noise), "PNG")
+    made = overlap(sent, sent, "blend", all_orientations=False)
+    assert len(made.jpeg) > noise.size // 3
+    assert pixels(made.jpeg).shape == noise.shape
