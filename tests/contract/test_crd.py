@@ -56,9 +56,13 @@ def test_every_field_of_the_schema_is_read_by_the_operator():
     external = {"urls": ["http://es:9200"], "secretRef": {"name": "a"}, "caSecretRef": {"name": "b"}}
     read: set[str] = set()
     claim, location = {"claim": {"name": "c"}}, {"location": "/l", "name": "n"}
+    named = {"credentialsSecretRef": {"name": "s"}}
     for elasticsearch, repository in (
         ({"nodeSets": [{"name": "a"}], "security": {"certificateSecretRef": {"name": "c"}}}, claim),
         ({"external": external}, location),
+        ({}, {"s3": {"bucket": "b"} | named}),
+        ({}, {"gcs": {"bucket": "b"} | named}),
+        ({}, {"azure": {"container": "b"} | named}),
     ):
         spec = {"elasticsearch": elasticsearch, "snapshots": {"repository": repository}}
         oidc = {"issuer": "https://i.example", "audiences": ["a"], "caSecretRef": {"name": "ca"}}

@@ -289,12 +289,84 @@ def test_a_repository_that_elasticsearch_does_not_admit_is_said_and_the_cluster_
     assert next(c for c in status["conditions"] if c["type"] == "IndexReady")["status"] == "True"
 
 
+SECRET: Json = {"credentialsSecretRef": {"name": "store"}}
+
+
+def test_a_repository_of_a_type_that_elasticsearch_lacks_is_said_in_its_own_words(
+    operator: Operator, url, name
+):
+    """The server that the tests have lacks the module repository-s3."""
+    operator.bench.apply(spec(url, name, "") | {"snapshots": {"repository": {"s3": {"bucket": "kept"}}}})
+    ask(operator.bench, "MatchSnapshot", "one")
+    ask(operator.bench, "MatchRestore", "back", snapshot="one")
+    for _ in range(4):
+        status = operator.look()
+    ready = next(c for c in status["conditions"] if c["type"] == "SnapshotsReady")
+    assert (ready["status"], ready["reason"]) == ("False", "Refused")
+    words = f"[match-{name}] repository type [s3] does not exist"
+    assert words in ready["message"]
+    for kind in ("matchsnapshot", "matchrestore"):
+        [asked] = operator.bench.kubectl("get", kind, "-o", "json")["items"]
+        assert words in asked["status"]["message"]
+    assert next(c for c in status["conditions"] if c["type"] == "IndexReady")["status"] == "True"
+
+
+def test_a_repository_that_cannot_be_written_to_is_said_until_it_can(
+    operator: Operator, client: Elasticsearch, url, name, folder
+):
+    Path(folder).mkdir(parents=True)
+    Path(folder).chmod(0o555)
+    operator.bench.apply(spec(url, name, folder))
+    for _ in range(4):
+        status = operator.look()
+        ready = next(c for c in status["conditions"] if c["type"] == "SnapshotsReady")
+        assert ready["status"] == "False"
+    assert f"[match-{name}]" in ready["message"]
+    assert "AccessDeniedException" in ready["message"] or "not accessible" in ready["message"]
+    Path(folder).chmod(0o777)
+    wait(lambda: "snapshots" in operator.look(), 30, lambda: json.dumps(operator.look()))
+
+
+@pytest.mark.parametrize(
+    ("repository", "sentence"),
+    [
+        ({"azure": {"container": "abc"}}, "takes a credentialsSecretRef with the account"),
+        ({"azure": {"container": "A_b"} | SECRET}, "container in body should match"),
+        ({"s3": {"basePath": "a"}}, "bucket: Required value"),
+        ({"gcs": {"bucket": "b", "credentialsSecretRef": {}}}, "name: Required value"),
+        ({"location": "/a"}, "is for an external Elasticsearch"),
+    ],
+)
+def test_what_nodes_of_its_own_cannot_have_is_refused(bench: Bench, repository: Json, sentence: str):
+    with pytest.raises(LabError, match=sentence):
+        bench.apply({"snapshots": {"repository": repository}})
+
+
+@pytest.mark.parametrize(
+    "repository",
+    [
+        {"s3": {"bucket": "b", "endpoint": "http://minio:9000", "pathStyleAccess": True} | SECRET},
+        {"s3": {"bucket": "b"}},
+        {"gcs": {"bucket": "b", "basePath": "a/b"} | SECRET},
+        {"azure": {"container": "abc", "client": "second"} | SECRET},
+    ],
+)
+def test_an_object_store_is_accepted(bench: Bench, repository: Json):
+    bench.apply({"snapshots": {"repository": repository}})
+
+
 @pytest.mark.parametrize(
     ("snapshots", "sentence"),
     [
         ({"repository": {"claim": {"name": "c"}}}, "nodes of an external Elasticsearch mount no claim"),
-        ({"repository": {"location": "/a", "name": "b"}}, "give exactly one of claim, location and name"),
-        ({"repository": {}}, "give exactly one of claim, location and name"),
+        ({"repository": {"location": "/a", "name": "b"}}, "give exactly one of claim, s3, gcs, azure"),
+        ({"repository": {"location": "/a", "s3": {"bucket": "b"}}}, "give exactly one of claim, s3, gcs"),
+        ({"repository": {}}, "give exactly one of claim, s3, gcs, azure, location and name"),
+        ({"repository": {"s3": {"bucket": "b", "region": "eu-1"}}}, "clients of an external Elasticsearch"),
+        ({"repository": {"s3": {"bucket": "b", "basePath": "/a"}}}, "basePath in body should match"),
+        ({"repository": {"s3": {"bucket": "b", "client": "a.b"}}}, "client in body should match"),
+        ({"repository": {"gcs": {"bucket": "b"} | SECRET}}, "clients of an external Elasticsearch"),
+        ({"repository": {"azure": {"container": "abc"} | SECRET}}, "none where Elasticsearch is external"),
         ({"repository": {"location": "/a", "readOnly": True}, "schedule": "0 3 * * *"}, "takes no snapshots"),
         ({}, "repository: Required value"),
     ],

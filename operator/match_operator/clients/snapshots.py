@@ -51,13 +51,15 @@ class Snapshots:
         """Register a repository; Elasticsearch has every node try it.
 
         One that some node could not use stays registered there, and could be read though not written. So it
-        is taken back, and the next look tries it and says the same.
+        is taken back, and the next look tries it and says the same. Not where no answer came: then it may be
+        that all is well and was only slow.
         """
         try:
             self._do(self._writer.snapshot.create_repository, name=name, body=body)
-        except ElasticsearchError:
-            with contextlib.suppress(ElasticsearchError):
-                self._do(self._writer.snapshot.delete_repository, name=name)
+        except ElasticsearchError as error:
+            if isinstance(error.__cause__, ApiError):
+                with contextlib.suppress(ElasticsearchError):
+                    self._do(self._writer.snapshot.delete_repository, name=name)
             raise
 
     def take(self, repository: str, name: str, index: str, metadata: Json) -> None:

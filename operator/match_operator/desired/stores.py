@@ -50,7 +50,7 @@ def overlay(cluster: MatchCluster, node_set: NodeSet, keystore: str) -> Json:
     ``keystore`` is the fingerprint of what the keystore holds; empty: nothing of ours.
     """
     store = cluster.snapshots.store if cluster.snapshots else None
-    if store is None or not (keystore or store.type == stores.S3):
+    if store is None or not (keystore or (store.type == stores.S3 and not store.secret)):
         return {}
     secured = cluster.security.enabled
     settings = {"name": VOLUME, "mountPath": FOLDER}

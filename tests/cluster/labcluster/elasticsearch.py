@@ -123,6 +123,25 @@ def node(
         yield formation.urls[0]
 
 
+def start_again(stopped: Node, heap: str = "512m") -> Node:
+    """Start a node that has stopped over its own folder, as it was but for the password in its environment.
+
+    Whether it comes up is for the caller to see, who also stops it.
+    """
+    folder = stopped.log.parent
+    log = folder / "again.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            stopped.process.args,
+            env=_environment(folder, _options(heap, "")),
+            stdin=subprocess.PIPE,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    return dataclasses.replace(stopped, process=process, log=log)
+
+
 def shared_node(heap: str = "512m") -> str:
     """URL of one node per process (so per pytest session), started at the first call, stopped at exit."""
     if heap not in _shared:

@@ -199,7 +199,7 @@ def test_what_is_wrong_with_the_secret_is_a_condition_and_touches_no_node(kind, 
     assert (found["status"], found["reason"]) == ("False", "CredentialsMissing")
     assert sentence in found["message"]
     assert keystore(make(cluster, given)) == {}
-    assert names.KEYSTORE_ANNOTATION not in pods(cluster, given)["metadata"]["annotations"]
+    assert pods(cluster, given) == pods(of())
     assert registrations(cluster, given) == []
 
 
