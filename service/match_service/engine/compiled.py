@@ -84,7 +84,7 @@ class Inner:
 
 
 def load(suffix: str = "") -> Inner | None:
-    """The loops, or those with ``suffix``; None if nothing was compiled, or of a version without all of them."""
+    """The loops, or those with ``suffix``; None if nothing was compiled, or in a version that lacks some."""
     try:
         return Inner(ctypes.CDLL(str(LIBRARY)), suffix)
     except (OSError, AttributeError):
