@@ -34,8 +34,8 @@ class Resolved:
     network_policies: str
     node_awareness: str
     """These three: parts.ENABLED or parts.DISABLED, where the spec says neither."""
-    api_probed_apart: bool
-    """Whether the API's image is taken to have a port for probes."""
+    older_api_image: bool
+    """Whether the API's image may be from before it had a port for probes, and left making indices to us."""
     annotation: str
     """What must outlive its source, in the form in which it is kept with the object."""
 
@@ -94,7 +94,7 @@ def resolve(
         security=kept["security"],
         network_policies=kept["networkPolicies"],
         node_awareness=kept["nodeAwareness"],
-        api_probed_apart=final_api_image != kept["apiImageWithoutHealthPort"],
+        older_api_image=final_api_image == kept["apiImageWithoutHealthPort"],
         annotation=json.dumps(kept, sort_keys=True),
     )
 

@@ -59,7 +59,7 @@ def secrets(cluster: MatchCluster, seen: Observed, chance: Chance) -> list[Json]
             f"{role}:{','.join(e.split(':')[1] for e in everyone if e.startswith(role + ':'))}\n"
             for role in (*ROLES.values(), "superuser")
         ),
-        "roles.yml": roles(cluster.index.name),
+        "roles.yml": roles(cluster.index.name, older_api=cluster.resolved.older_api_image),
     }
     hidden |= {ENDING: json.dumps(old, sort_keys=True), ENDING + "-after": "\n".join(good)}
     registered = names.elasticsearch_users(cluster.name)
@@ -71,13 +71,15 @@ FILES: Final = ("users", "users_roles", "roles.yml")
 
 
 @functools.lru_cache(maxsize=256)
-def roles(alias: str) -> str:
+def roles(alias: str, *, older_api: bool = False) -> str:
     """roles.yml of a cluster whose index has this alias: what each may do, and no more.
 
-    The service reads and writes the images' index and that of reviews of duplicates, and makes neither.
+    The service reads and writes the images' index and that of reviews of duplicates, and makes neither, but
+    for an older one, which asks for the latter to be made even where it is there.
     Moving a collection also takes changing aliases, mappings and blocks of them. The operator looks after the
     whole cluster but reads nobody else's documents and looks after no user.
     """
+    making = ["create_index"] if older_api else []
     own = (alias, f"{alias}-*")  # written out each time: Elasticsearch reads no references in YAML
     return yaml.safe_dump(
         {
@@ -89,7 +91,7 @@ def roles(alias: str) -> str:
                     },
                     {
                         "names": [match_index.review_index(alias)],
-                        "privileges": ["read", "write", "maintenance", "view_index_metadata"],
+                        "privileges": ["read", "write", "maintenance", "view_index_metadata", *making],
                     },
                 ],
             },

@@ -106,7 +106,7 @@ def _container(cluster: MatchCluster) -> Json:
         "MATCH_MANAGE_INDEX": "false",
         **credentials.env(cluster),
         "PORT": str(names.API_PORT),
-        **({"MATCH_HEALTH_PORT": str(names.API_HEALTH_PORT)} if cluster.resolved.api_probed_apart else {}),
+        **({"MATCH_HEALTH_PORT": str(names.API_HEALTH_PORT)} if not cluster.resolved.older_api_image else {}),
         "WORKER_COUNT": str(cluster.api.workers),
         **({} if _is_open(cluster) else {"MATCH_API_KEYS_FILE": f"{KEYS}/{names.KEYS_FILE}"}),
         **tokens.env(cluster),
@@ -156,7 +156,7 @@ def _keys_volume(cluster: MatchCluster) -> list[Json]:
 def _ports(cluster: MatchCluster) -> list[Json]:
     http: Json = {"name": "http", "containerPort": names.API_PORT, "protocol": "TCP"}
     health: Json = {"name": "health", "containerPort": names.API_HEALTH_PORT, "protocol": "TCP"}
-    return [http, health] if cluster.resolved.api_probed_apart else [http]
+    return [http] if cluster.resolved.older_api_image else [http, health]
 
 
 def _probe(cluster: MatchCluster, path: str, **timing: int) -> Json:

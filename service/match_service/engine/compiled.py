@@ -84,10 +84,10 @@ class Inner:
 
 
 def load(suffix: str = "") -> Inner | None:
-    """The loops, or those with ``suffix``; None if nothing was compiled."""
+    """The loops, or those with ``suffix``; None if nothing was compiled, or in a version that lacks some."""
     try:
         return Inner(ctypes.CDLL(str(LIBRARY)), suffix)
-    except OSError:
+    except (OSError, AttributeError):
         return None
 
 

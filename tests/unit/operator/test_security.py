@@ -2,6 +2,7 @@
 
 import base64
 import itertools
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -125,6 +126,18 @@ def test_a_role_reaches_the_own_indices_only_and_looks_after_no_user(made):
     }  # fmt: skip
     assert "cluster" not in roles["match_api"]
     assert roles["match_operator"]["cluster"] == ["manage"]
+
+
+def test_an_api_image_from_before_may_make_the_index_of_reviews_as_it_asks_to_each_time():
+    """It would take a refusal for a broken Elasticsearch, though the index is there."""
+
+    made = Secrets()
+    before = json.dumps({"apiImage": "match-service:0", "security": "Enabled"})
+    for annotations, may in (({names.RESOLVED_ANNOTATION: before}, [["match-review-images"]]), ({}, [])):
+        made.cluster = world.cluster(annotations=annotations)
+        made.look()
+        found = yaml.safe_load(made.text(USERS, "roles.yml"))["match_api"]["indices"]
+        assert [part["names"] for part in found if "create_index" in part["privileges"]] == may
 
 
 def test_a_replaced_password_was_known_before_and_the_old_one_stays_for_an_hour(made):

@@ -161,6 +161,11 @@ LOOPS = {
 }
 
 
+def test_a_library_that_was_compiled_for_another_version_is_left_alone() -> None:
+    """It is there after an update of the source until that is installed anew."""
+    assert compiled.load("_of_a_version_to_come") is None
+
+
 @pytest.fixture(params=LOOPS)
 def loops(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = LOOPS[request.param]()
