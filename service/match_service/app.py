@@ -10,7 +10,7 @@ from flask import Flask, Response, request
 from match_service import thumbnails, web
 from match_service.api import about, duplicates, errors, health, rest, routes, thumbnail, transfer
 from match_service.api.endpoints import SCOPES
-from match_service.api.gate import Gate
+from match_service.api.gate import Gate, admit
 from match_service.api.guard import Guard
 from match_service.api.params import FormRequest
 from match_service.duplicates import Duplicates
@@ -59,7 +59,7 @@ def create_app(
     if settings.page:
         app.register_blueprint(web.blueprint(thumbnails=kept is not None))
     errors.register(app)
-    Guard(settings, {**SCOPES, **web.SCOPES}).register(app)
+    Guard(settings, {**SCOPES, **web.SCOPES}).register(app, admit)
     Gate(settings.threads, settings.queue).register(app)
     app.after_request(_plain_options)
     app.after_request(_discard_body)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from match_service.keys import new
 from pictures import jpeg
 from serving import PROBES, Answer, Client, Server, server
 from website import website
@@ -91,6 +92,24 @@ def test_a_large_upload_that_is_turned_away_still_hears_why(tmp_path: Path) -> N
             answer = running.form("POST", "/search", files={"image": bytes(20_000_000)})
             assert (answer.status, answer.json["status"]) == (503, "fail")
         assert _served(running)
+
+
+def test_who_is_turned_away_is_not_asked_for_a_key(tmp_path: Path) -> None:
+    """To find out who asks may itself take time: that of an issuer which does not answer."""
+    keys = tmp_path / "keys"
+    keys.write_text(new("writer", "write")[1])
+    settings = {
+        "MATCH_THREADS": "1",
+        "MATCH_QUEUE": "0",
+        "WORKER_COUNT": "1",
+        "MATCH_API_KEYS_FILE": str(keys),
+    }
+    with server(tmp_path, **settings) as running:
+        assert running.send("GET", "/count").status == 401
+        address = running.url.removeprefix("http://").split(":")
+        with socket.create_connection((address[0], int(address[1]))) as slow:
+            slow.sendall(b"POST /add HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n")
+            _refused(running)
 
 
 def _served(running: Server) -> bool:

@@ -62,7 +62,6 @@ class Gate:
 
     def register(self, app: Flask) -> None:
         """Stand before all of ``app``; the place is held until the last byte of the answer was sent."""
-        app.before_request(_refuse)
         inner = app.wsgi_app
 
         def gated(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -99,6 +98,7 @@ class _Held:
         self._end.close()
 
 
-def _refuse() -> None:
+def admit() -> None:
+    """``OverloadedError`` for a request that found no place."""
     if _REFUSED in request.environ:
         raise OverloadedError("The service has more requests than it can answer; try again a little later.")

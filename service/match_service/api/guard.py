@@ -13,7 +13,7 @@ import math
 import re
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from flask import Flask, Request, Response, g, request
@@ -56,9 +56,10 @@ class Guard:
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._log = settings.access_log
 
-    def register(self, app: Flask) -> None:
-        """Stand before and behind every request of ``app``."""
+    def register(self, app: Flask, admit: Callable[[], None]) -> None:
+        """Stand before and behind every request of ``app``; ``admit`` raises for one to turn away unasked."""
         app.before_request(self._begin)
+        app.before_request(admit)
         app.before_request(self._check)
         app.after_request(self._end)
         app.teardown_request(self._gone)

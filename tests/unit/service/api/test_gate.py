@@ -10,7 +10,7 @@ import pytest
 from flask import Flask, Response
 
 from match_service.api import errors
-from match_service.api.gate import Gate
+from match_service.api.gate import Gate, admit
 
 
 def _waiting(gate: Gate, count: int) -> None:
@@ -85,6 +85,7 @@ def app() -> Any:
     made.add_url_rule("/livez", "livez", lambda: "alive")
     made.add_url_rule("/broken", "broken", lambda: 1 / 0)
     errors.register(made)
+    made.before_request(admit)
     Gate(1, 0).register(made)
     return made, begun, release
 
