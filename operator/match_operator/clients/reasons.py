@@ -16,10 +16,10 @@ def innermost(error: ApiError) -> str:
     """
     body: Any = error.body
     told = body.get("error") if isinstance(body, dict) else None
-    causes = (told.get("root_cause") or [told]) if isinstance(told, dict) else []
-    if not causes:
+    if not isinstance(told, dict):
         return ""
-    reason, deepest = str(causes[0].get("reason") or ""), causes[0]
+    causes, deepest = told.get("root_cause") or [told], told
+    reason = str(causes[0].get("reason") or "")
     while isinstance(deepest.get("caused_by"), dict):
         deepest = deepest["caused_by"]
     last = str(deepest.get("reason") or "")
