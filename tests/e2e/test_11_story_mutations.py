@@ -129,7 +129,7 @@ def test_a_node_is_lost_and_comes_back(photos: Namespace):
         photos.lab.lose_node(lost)
         try:
             time.sleep(LOST_SECONDS)  # the quantity is the time for which it is away
-            print(f"\n{lost} is away: {photos.status(NAME)['operation']}")
+            print(f"\n{lost} is away: {photos.status(NAME).get('operation', 'not noticed yet')}")
         finally:
             photos.lab.restore_node(lost)
         wait(

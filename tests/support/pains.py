@@ -118,7 +118,7 @@ PAINS = (
         "A certificate is made anew 120 days before it ends, and an authority two years before it is to "
         "sign, so that all trust it by then. Nodes read both from folders while they run, and so do the "
         "API's pods: `tests/integration/test_secured.py` sees a real Elasticsearch do it, and "
-        "`tests/e2e/test_14_story_secrets.py` real pods under traffic.",
+        "`tests/e2e/test_11_story_secrets.py` real pods under traffic.",
         (
             Proof(
                 UNIT + "test_security.py::test_a_certificate_is_made_anew_long_before_it_ends",

@@ -137,10 +137,10 @@ class Namespace:
         """End pods at once, without a warning to what runs in them."""
         self.kubectl("delete", "pod", *pods, "--grace-period=0", "--force", "--wait=false")
 
-    def steps(self, name: str) -> set[str]:
-        """Names of the events in which the operator told what it did to a MatchCluster."""
+    def steps(self, name: str) -> set[tuple[str, int]]:
+        """Events in which the operator told what it did to a MatchCluster, and how often by now."""
         events = self.get("events", "", f"--field-selector=involvedObject.name={name}")["items"]
-        return {e["metadata"]["name"] for e in events if e["reason"] not in PHASES}
+        return {(e["metadata"]["name"], e["count"]) for e in events if e["reason"] not in PHASES}
 
     def node_sets(self, name: str) -> list[Json]:
         """The node sets of a MatchCluster, as they are asked for now."""

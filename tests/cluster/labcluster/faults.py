@@ -17,7 +17,7 @@ def cut(port: int) -> Iterator[None]:
     speak to each other's own addresses, not through a Service.
     """
     rule = f"ip saddr {network.PODS} tcp dport {port} drop"
-    chain = f"chain forward {{ type filter hook forward priority filter; {rule}; }}"
+    chain = f"chain forward {{ type filter hook forward priority filter; {rule}; }};"
     progress.output(["nft", "-f", "-"], f"table ip {network.CUT} {{ {chain} }}".encode())
     try:
         yield
