@@ -7,18 +7,23 @@ before each request, so that neither a new password nor a new authority takes a 
 
 import base64
 import contextlib
+import errno
+import socket
 import ssl
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import elastic_transport
-from elastic_transport import HttpHeaders, Transport, TransportApiResponse
+from elastic_transport import HttpHeaders, Transport, TransportApiResponse, Urllib3HttpNode
 from elasticsearch import Elasticsearch
+from urllib3.connection import HTTPConnection
 
 from match_service.store import passing
 
 READ_SECONDS: Final = 10
+SILENCE_SECONDS: Final = 2
+"""After which a host that acknowledges nothing is given up; the kernel of one that is only busy does."""
 CONNECTIONS: Final = 32
 RETRIES: Final = 2
 """At once, where several addresses are given at another of them."""
@@ -49,6 +54,7 @@ def client_of(url: str, ca_certs: str | None = None, credentials: str | None = N
         retry_on_timeout=False,
         connections_per_node=CONNECTIONS,
         transport_class=_Transport,
+        node_class=_Node,
         **options,
     )
     transport = client.transport
@@ -121,6 +127,26 @@ class _Watched:
         return [_state(file) for file in self._files]
 
 
+class _Node(Urllib3HttpNode):
+    """Notices a host that is gone with its network, on open connections as on new ones."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        options = list(HTTPConnection.default_socket_options)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+            options.append((socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE_SECONDS * 1000))
+        self.pool.conn_kw["socket_options"] = options
+
+
+def _is_silence(error: BaseException | None) -> bool:
+    """Whether it was the kernel that gave up; where it was our own patience there is no number."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno == errno.ETIMEDOUT:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 class _Transport(Transport):
     """Signs each request with the credentials of that moment, and is patient."""
 
@@ -139,7 +165,9 @@ class _Transport(Transport):
                 answer = self._once(method, target, options)
             except elastic_transport.TlsError:
                 raise
-            except elastic_transport.ConnectionError:
+            except (elastic_transport.ConnectionError, elastic_transport.ConnectionTimeout) as error:
+                if isinstance(error, elastic_transport.ConnectionTimeout) and not _is_silence(error):
+                    raise
                 since = self._outages.noticed(kind)
                 if not patient or not pauses.another(since):
                     raise

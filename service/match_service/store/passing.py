@@ -3,7 +3,7 @@
 A node leaves and its Service has not heard of it yet, no master is elected for a moment, a shard has just
 moved from one node to another: another try finds what the first missed. All calls of the store may be
 repeated, since they read, or write a whole document under an id of its own. One that timed out is not:
-Elasticsearch may still be at it, and is busy enough.
+Elasticsearch may still be at it, and is busy enough. It is where the host acknowledges nothing at all.
 
 The wait ends ``PATIENCE_SECONDS`` after calls of this kind have last been answered. So those who ask in an
 outage wait for what is left of that, and then nobody does: threads do not fill up with vain waits.
