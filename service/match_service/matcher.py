@@ -18,7 +18,7 @@ from match_service.engine.variants import PLAIN_CUTOFF, VARIANT_CUTOFF, signatur
 from match_service.errors import BadImageError, ConflictError, MatchError, MissingError
 from match_service.filters import contains
 from match_service.metrics import DECODE_FAILURES, stage
-from match_service.model import Json, Match, Record, Signature, Stored, Views
+from match_service.model import Json, Match, Record, Signature, Stored, Views, score
 from match_service.store.base import DISTANCE_CUTOFF, Store
 from match_service.store.ranking import rank
 
@@ -220,7 +220,7 @@ class Matcher:
             if mirrored and 0.0 < distance < 1.0:
                 turned = _mirrored(self._decoder.signature(first))[1]
                 distance = min(distance, engine.distance(turned, self._decoder.signature(second)))
-        return (1.0 - distance) * 100.0
+        return score(distance)
 
     def overlap(self, first: bytes, second: bytes, mode: str, *, all_orientations: bool) -> Overlap:
         """A picture of ``second`` laid over ``first``, in the orientation in which they are most alike."""

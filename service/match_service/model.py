@@ -58,6 +58,11 @@ class Stored:
     """When it was kept, in seconds since 1970."""
 
 
+def score(distance: float) -> float:
+    """100 for an equal signature, 0 for an opposite one, as the Match API reports it."""
+    return (1.0 - distance) * 100.0
+
+
 @dataclass(frozen=True, slots=True)
 class Match:
     """One stored image that lies within the cutoff of the query."""
@@ -70,5 +75,5 @@ class Match:
 
     @property
     def score(self) -> float:
-        """100 for an equal signature, 0 for an opposite one, as the Match API reports it."""
-        return (1.0 - self.distance) * 100.0
+        """See the function ``score``."""
+        return score(self.distance)

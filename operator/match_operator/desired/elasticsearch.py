@@ -56,7 +56,7 @@ def settings(cluster: MatchCluster, node_set: NodeSet) -> Json:
     """
     places: Json = {f"node.attr.{names.ZONE_ATTRIBUTE}": node_set.zone} if node_set.zone else {}
     if cluster.zoned:
-        places["cluster.routing.allocation.awareness.attributes"] = names.ZONE_ATTRIBUTE
+        places[names.AWARENESS_SETTING] = names.ZONE_ATTRIBUTE
     if cluster.node_awareness:
         # What it is for is said in plan/awareness.py.
         places[f"node.attr.{names.HOST_ATTRIBUTE}"] = f"${{{names.HOST_VARIABLE}}}"

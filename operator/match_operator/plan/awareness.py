@@ -21,7 +21,7 @@ from match_operator.plan.steps import ChangeSettings
 
 Json = dict[str, Any]
 
-SETTING: Final = "cluster.routing.allocation.awareness.attributes"
+SETTING: Final = names.AWARENESS_SETTING
 MARK: Final = "cluster.metadata.match_operator_awareness"
 """Stands beside ``SETTING`` with the same value where that is ours."""
 UNKNOWN: Final = "?"

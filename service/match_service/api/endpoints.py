@@ -121,15 +121,16 @@ SEARCH: Final = Endpoint(
     result=_ROW,
     errors=(404,),
 )
+_TWO_IMAGES: Final = (
+    Parameter("image1", "image", "The first image, as a file.", required=True),
+    Parameter("image2", "image", "The second image, as a file.", required=True),
+)
 COMPARE: Final = Endpoint(
     "compare",
     ("POST",),
     "read",
     "The score of two images.",
-    (
-        Parameter("image1", "image", "The first image, as a file.", required=True),
-        Parameter("image2", "image", "The second image, as a file.", required=True),
-    ),
+    _TWO_IMAGES,
     result={"type": "object", "required": ["score"], "properties": {"score": _SCORE}},
 )
 OVERLAP: Final = Endpoint(
@@ -138,8 +139,7 @@ OVERLAP: Final = Endpoint(
     "read",
     "A JPEG of at most 960 x 960 pixels: the second image, turned as the first is, laid over it.",
     (
-        Parameter("image1", "image", "The first image, as a file.", required=True),
-        Parameter("image2", "image", "The second image, as a file.", required=True),
+        *_TWO_IMAGES,
         Parameter("mode", "choice", "Half of each, or what differs.", default=MODES[0], choices=MODES),
         Parameter("all_orientations", "flag", "Also turned, mirrored and inverted.", default=True),
     ),

@@ -18,7 +18,9 @@ from match_service.metrics import WAITING
 
 WAIT_SECONDS: Final = 10.0
 """Longest wait for a turn."""
-PROBES: Final = frozenset({"/livez", "/readyz", "/ping", "/metrics"})
+PROBES: Final = frozenset({"livez", "readyz", "ping", "metrics"})
+"""Endpoints that wait for no turn, and that the access log leaves out."""
+_PATHS: Final = frozenset(f"/{name}" for name in PROBES)
 _REFUSED: Final = "match.overloaded"
 
 
@@ -65,7 +67,7 @@ class Gate:
         inner = app.wsgi_app
 
         def gated(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-            if environ.get("PATH_INFO") in PROBES:
+            if environ.get("PATH_INFO") in _PATHS:
                 return inner(environ, start_response)
             if not self.enter():
                 environ[_REFUSED] = True

@@ -23,6 +23,7 @@ from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 
 from match_service.addresses import is_local
+from match_service.api.gate import PROBES
 from match_service.errors import NotAuthenticatedError, NotPermittedError, RateLimitedError
 from match_service.keys import Key, KeyFile
 from match_service.metrics import ENDPOINT, IN_FLIGHT, REQUESTS
@@ -38,7 +39,6 @@ DEFAULT_SCOPE: Final = "read"
 READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 _ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-_PROBES: Final = frozenset({"livez", "readyz", "ping", "metrics"})
 
 access = logging.getLogger("match_service.access")
 
@@ -121,7 +121,7 @@ class Guard:
         response.headers[REQUEST_ID] = g.request_id
         seconds = time.perf_counter() - g.began
         REQUESTS.labels(ENDPOINT.get(), str(response.status_code)).observe(seconds)
-        if self._log and endpoint() not in _PROBES:
+        if self._log and endpoint() not in PROBES:
             access.info("%s", json.dumps(_line(response)))
         return response
 

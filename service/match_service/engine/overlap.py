@@ -17,6 +17,7 @@ from match_service.engine.distance import distance
 from match_service.engine.orientations import VIEW_NAMES, turned_back, views
 from match_service.engine.signature import signature
 from match_service.engine.thumbnail import small
+from match_service.model import score
 
 SIDE: Final = 960
 """Longest side in pixels."""
@@ -41,7 +42,7 @@ class Overlap:
     @property
     def score(self) -> float:
         """100 for an equal signature in that orientation."""
-        return (1.0 - self.distance) * 100.0
+        return score(self.distance)
 
 
 def overlap(
