@@ -1,15 +1,13 @@
 """Copies of a shard on different Kubernetes nodes, as a real Elasticsearch of several nodes places them."""
 
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from match_operator import names
 from match_operator.plan import awareness
-from realnodes import RealWorld, Writer, check, settle
+from realnodes import RealWorld, Writer, check, formed, settle
 from world import node_sets
 
 pytestmark = pytest.mark.elastic
@@ -23,15 +21,8 @@ TOGETHER = node_sets(("a", ONE), ("bb", ONE)) | {"index": {"shards": 4}}
 
 @pytest.fixture(name="there")
 def _there() -> Iterator[RealWorld]:
-    with tempfile.TemporaryDirectory(prefix="match-nodes-") as folder:
-        Path(folder).chmod(0o755)
-        made = RealWorld(PACKED, hosts=2, folder=Path(folder))
-        try:
-            settle(made)
-            made.formed = True
-            yield made
-        finally:
-            made.stop()
+    with formed(PACKED, RealWorld, hosts=2) as made:
+        yield made
 
 
 def hosts_by_shard(there: RealWorld) -> list[list[str]]:

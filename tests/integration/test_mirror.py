@@ -185,18 +185,19 @@ def test_without_memory_for_a_mirror_searches_go_by_words(url: str) -> None:
     store.close()
 
 
-def test_another_index_behind_the_alias_is_read_anew(url: str, client: Elasticsearch) -> None:
-    alias = elastic.make_index(url)
-    replica = Replica(url, alias)
+def replace_index(replica: Replica, client: Elasticsearch, alias: str, **removal: dict[str, str]) -> None:
+    """Put an empty second index behind the alias of a mirror that knows the first, with an image in it."""
     replica.store.add(record("old", 1))
     replica.follower.follow()
     client.indices.create(index=f"{alias}-000002")
-    client.indices.update_aliases(
-        actions=[
-            {"remove": {"index": f"{alias}-000001", "alias": alias}},
-            {"add": {"index": f"{alias}-000002", "alias": alias, "is_write_index": True}},
-        ]
-    )
+    second = {"add": {"index": f"{alias}-000002", "alias": alias, "is_write_index": True}}
+    client.indices.update_aliases(actions=[second, removal])
+
+
+def test_another_index_behind_the_alias_is_read_anew(url: str, client: Elasticsearch) -> None:
+    alias = elastic.make_index(url)
+    replica = Replica(url, alias)
+    replace_index(replica, client, alias, remove={"index": f"{alias}-000001", "alias": alias})
     replica.store.add(record("new", 2))
     replica.follower.follow()
     assert (found(replica.store, 1), found(replica.store, 2), replica.exact) == ([], ["new"], True)
@@ -213,15 +214,7 @@ def test_an_index_that_was_replaced_and_removed_is_missed_by_no_search(
     """A restore does so; the mirror only hears of it in its next round."""
     alias = elastic.make_index(url)
     replica = Replica(url, alias)
-    replica.store.add(record("old", 1))
-    replica.follower.follow()
-    client.indices.create(index=f"{alias}-000002")
-    client.indices.update_aliases(
-        actions=[
-            {"add": {"index": f"{alias}-000002", "alias": alias, "is_write_index": True}},
-            {"remove_index": {"index": f"{alias}-000001"}},
-        ]
-    )
+    replace_index(replica, client, alias, remove_index={"index": f"{alias}-000001"})
     assert replica.exact
     assert found(replica.store, 1) == []
     replica.store.add(record("new", 2))

@@ -2,14 +2,12 @@
 
 import os
 import random
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from realnodes import RealWorld, Writer, check, settle
+from realnodes import RealWorld, Writer, check, formed, settle
 from world import node_sets
 
 pytestmark = pytest.mark.elastic
@@ -20,15 +18,8 @@ LIMITS = ("80%", "85%", "90%")
 
 @pytest.fixture(name="there")
 def _there() -> Iterator[RealWorld]:
-    with tempfile.TemporaryDirectory(prefix="match-nodes-") as folder:
-        Path(folder).chmod(0o755)
-        made = RealWorld(node_sets(("a", {"count": 3})), folder=Path(folder))
-        try:
-            settle(made)
-            made.formed = True
-            yield made
-        finally:
-            made.stop()
+    with formed(node_sets(("a", {"count": 3})), RealWorld) as made:
+        yield made
 
 
 @pytest.mark.skipif(not CHAOS_MINUTES, reason="minutes long: `make reliability` sets CHAOS_MINUTES")

@@ -7,13 +7,14 @@ import contextlib
 import os
 import signal
 import socket
+import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from elasticsearch import ApiError, Elasticsearch, TransportError
 
@@ -201,6 +202,23 @@ class Writer:
         with Elasticsearch(self.there.urls()[0], request_timeout=30) as client:
             found = client.mget(index="images", ids=wanted, source=False)["docs"]
         return [doc["_id"] for doc in found if not doc.get("found")]
+
+
+W = TypeVar("W", bound=RealWorld)
+
+
+@contextlib.contextmanager
+def formed(spec: Any, kind: type[W], **how: Any) -> Iterator[W]:
+    """Real nodes as ``spec`` asks for, settled; ``how`` is told to ``kind`` as well. All stop at the end."""
+    with tempfile.TemporaryDirectory(prefix="match-nodes-") as folder:
+        Path(folder).chmod(0o755)
+        made = kind(spec, folder=Path(folder), **how)
+        try:
+            settle(made)
+            made.formed = True
+            yield made
+        finally:
+            made.stop()
 
 
 def settle(there: RealWorld, crashes: Sequence[int] = ()) -> None:
