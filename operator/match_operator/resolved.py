@@ -34,6 +34,8 @@ class Resolved:
     network_policies: str
     node_awareness: str
     """These three: parts.ENABLED or parts.DISABLED, where the spec says neither."""
+    keepalive: str
+    """parts.ENABLED or parts.DISABLED: whether nodes notice within seconds that another is silent."""
     older_api_image: bool
     """Whether the API's image may be from before it had a port for probes, and left making indices to us."""
     annotation: str
@@ -63,8 +65,9 @@ def resolve(
         "apiAuth": before.get("apiAuth") or (OPEN if before else GENERATED),
         "security": before.get("security") or (parts.DISABLED if before or plain else parts.ENABLED),
         "networkPolicies": before.get("networkPolicies") or (parts.DISABLED if before else parts.ENABLED),
-        # Nodes learn where they are when they start, and an operator alone restarts none.
+        # Nodes read these two when they start, and an operator alone restarts none.
         "nodeAwareness": before.get("nodeAwareness") or (parts.DISABLED if before else parts.ENABLED),
+        "keepalive": before.get("keepalive") or (parts.DISABLED if before else parts.ENABLED),
     }
     final_api_image = api_image or kept["apiImage"]
     # An image may be as old as the object: it is asked for no port that it may lack until another follows it.
@@ -94,6 +97,7 @@ def resolve(
         security=kept["security"],
         network_policies=kept["networkPolicies"],
         node_awareness=kept["nodeAwareness"],
+        keepalive=kept["keepalive"],
         older_api_image=final_api_image == kept["apiImageWithoutHealthPort"],
         annotation=json.dumps(kept, sort_keys=True),
     )

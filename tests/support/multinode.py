@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import socket
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from elasticsearch import Elasticsearch
 
 from labcluster.elasticsearch import node
+from labcluster.ports import free_ports
 
 MASTER = "master"
 
@@ -44,7 +44,7 @@ class Cluster:
 def cluster(data_nodes: int, heap: str = "256m") -> Iterator[Cluster]:
     """A master and so many data nodes, all joined."""
     names = [MASTER, *(f"data-{number}" for number in range(data_nodes))]
-    ports = dict(zip(names, _free_ports(len(names)), strict=True))
+    ports = dict(zip(names, free_ports(len(names)), strict=True))
     common = {
         "cluster.name": f"match-{uuid.uuid4().hex[:8]}",
         "cluster.initial_master_nodes": MASTER,
@@ -62,11 +62,3 @@ def cluster(data_nodes: int, heap: str = "256m") -> Iterator[Cluster]:
         client = stack.enter_context(Elasticsearch(urls[MASTER], request_timeout=60))
         client.cluster.health(wait_for_nodes=str(len(names)), timeout="60s")
         yield Cluster(urls, client)
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]

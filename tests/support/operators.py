@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -21,6 +20,7 @@ import yaml
 
 from apiserver import Bench
 from labcluster import tools
+from labcluster.ports import free_ports
 from stories import ROOT, wait
 
 Json = dict[str, Any]
@@ -82,7 +82,7 @@ class Operators:
 
     def start(self, name: str, **env: str) -> Operator:
         """Start one under an account called ``name``."""
-        ports = [_free_port(), _free_port()]
+        ports = free_ports(2)
         settings = {
             "KUBECONFIG": str(self._account(name)),
             "MATCH_WATCH_NAMESPACES": self.bench.namespace,
@@ -180,9 +180,3 @@ def _audit(bench: Bench, since: int) -> Iterator[Json]:
                 event = json.loads(line)
                 if event["stage"] in ("ResponseComplete", "ResponseStarted") and "objectRef" in event:
                     yield event
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])

@@ -29,6 +29,7 @@ from kubernetes.client import ApiClient, AppsV1Api, CustomObjectsApi
 import fakenodes
 from labcluster import bare, elasticsearch, processes
 from labcluster.cluster import Cluster
+from labcluster.ports import free_ports
 from match_operator import names
 
 Json = dict[str, Any]
@@ -235,7 +236,7 @@ def operator(there: Place, **env: str) -> Iterator[Operator]:
     with tempfile.TemporaryDirectory(prefix="match-scale-") as folder:
         path, log = Path(folder) / "kubeconfig", Path(folder) / "log"
         path.write_text(yaml.safe_dump(config))
-        health, metrics = bare.free_ports(2)
+        health, metrics = free_ports(2)
         settings = {"MATCH_HEALTH_PORT": str(health), "MATCH_METRICS_PORT": str(metrics)}
         with log.open("wb") as out:
             process = subprocess.Popen(

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from match_operator import names
+from match_operator import names, parts
 from match_operator.api import MatchCluster, NodeSet
 from match_operator.desired import pod, security, stores
 from match_operator.desired.security import HOME
@@ -14,6 +14,18 @@ from match_operator.merge import merge
 
 Json = dict[str, Any]
 
+KEEPALIVE: Json = {
+    "transport.tcp.keep_idle": 3,
+    "transport.tcp.keep_interval": 1,
+    "transport.tcp.keep_count": 3,
+}
+"""Seconds, seconds and times after which the kernel gives up a connection to a node whose machine is gone.
+
+A node's own checks take half a minute, and writes wait as long. A machine's kernel answers these while its
+node collects garbage, so that a busy node is not taken for a lost one. Each node has connections to each
+other that are idle, which is when they are sent
+(https://www.elastic.co/guide/en/elasticsearch/reference/8.19/modules-network.html).
+"""
 SNAPSHOTS = f"{HOME}/snapshots"
 """Where the nodes have the volume of snapshots."""
 
@@ -62,6 +74,7 @@ def settings(cluster: MatchCluster, node_set: NodeSet) -> Json:
         places[f"node.attr.{names.HOST_ATTRIBUTE}"] = f"${{{names.HOST_VARIABLE}}}"
     return {
         "node.store.allow_mmap": False,
+        **(KEEPALIVE if cluster.resolved.keepalive == parts.ENABLED else {}),
         **node_set.config,
         **places,
         **({"path.repo": [SNAPSHOTS]} if _claim(cluster) else {}),

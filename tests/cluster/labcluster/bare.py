@@ -9,7 +9,6 @@ import functools
 import json
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from labcluster import certificates, control, host, progress, tools
 from labcluster.cluster import Cluster
+from labcluster.ports import free_ports
 
 START_SECONDS = 120
 CONTEXT = "match-operator-bare"
@@ -148,12 +148,3 @@ def _settings(folder: Path, secure: int) -> None:
     server = f"https://127.0.0.1:{secure}"
     config = certificates.config(folder, CONTEXT, server, "admin")
     (folder / "kubeconfig").write_text(json.dumps(config, indent=1))
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on now; all held at once so that they differ."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]

@@ -8,7 +8,6 @@ import functools
 import os
 import secrets
 import shutil
-import socket
 import ssl
 import subprocess
 import tempfile
@@ -17,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from labcluster import builds, certificates, distribution, paths, processes, progress
+from labcluster.ports import free_ports
 
 USER = 1000
 START_SECONDS = 120
@@ -193,19 +193,10 @@ def _short_lived() -> Path:
     return folder
 
 
-def _free_ports(count: int) -> list[int]:
-    """Ports nobody listens on now; all held at once so that they differ."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-
-
 def _starts(folder: Path, count: int, secure: bool, settings: Mapping[str, str]) -> dict[str, dict[str, str]]:
     """The settings of each node, under its name."""
     members = [f"lab-{index}" for index in range(count)]
-    ports = _free_ports(2 * count)
+    ports = free_ports(2 * count)
     transports = [str(port) for port in ports[count:]]
     together = {
         "cluster.name": "match-lab",

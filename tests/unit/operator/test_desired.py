@@ -167,11 +167,12 @@ def from_before(*unknown):
 @pytest.mark.parametrize(
     ("cluster", "digest"),
     [
-        (from_before("apiAuth", "security", "nodeAwareness", PROBES), "b3297d22fe8c5547"),
-        (from_before("nodeAwareness", PROBES), "e53a96b4d41e0288"),
-        (from_before(), "2e3ec83bc9e9b593"),
+        (from_before("apiAuth", "security", "nodeAwareness", PROBES, "keepalive"), "b3297d22fe8c5547"),
+        (from_before("nodeAwareness", PROBES, "keepalive"), "e53a96b4d41e0288"),
+        (from_before("keepalive"), "2e3ec83bc9e9b593"),
+        (from_before(), "ebd339197b77d53c"),
     ],
-    ids=["before there were keys", "before there was node awareness", "now"],
+    ids=["before there were keys", "before there was node awareness", "before there was keepalive", "now"],
 )
 def test_pods_are_made_as_every_operator_before_made_them(cluster, digest):
     """A new digest here means that the release restarts every cluster there is: say so in CHANGELOG.md."""
