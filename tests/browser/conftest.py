@@ -18,14 +18,14 @@ def chromium() -> Iterator[Browser]:
 def keeping(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A service that keeps thumbnails."""
     folder = tmp_path_factory.mktemp("keeping")
-    with server(folder, MATCH_THUMBNAILS=str(folder / "thumbnails"), MATCH_DRAIN_SECONDS="0") as running:
+    with server(folder, MATCH_THUMBNAILS=str(folder / "thumbnails")) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A service as it is by default: without thumbnails."""
-    with server(tmp_path_factory.mktemp("plain"), MATCH_DRAIN_SECONDS="0") as running:
+    with server(tmp_path_factory.mktemp("plain")) as running:
         yield running
 
 

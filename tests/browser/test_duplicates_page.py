@@ -59,7 +59,7 @@ def test_where_keys_are_required_the_page_asks_and_keeps_the_key_for_the_tab(
 ) -> None:
     token, line = new("ann", "read")
     (tmp_path / "keys").write_text(line)
-    with server(tmp_path, MATCH_API_KEYS_FILE=str(tmp_path / "keys"), MATCH_DRAIN_SECONDS="0") as service:
+    with server(tmp_path, MATCH_API_KEYS_FILE=str(tmp_path / "keys")) as service:
         chromium.open(service.url + "/")
         chromium.find("#key-title", "This service asks for a key")
         chromium.find("#key-value").send_keys("wrong" + Keys.ENTER)

@@ -63,6 +63,10 @@ class Client:
         self.url = url
         self._pool = urllib3.PoolManager(maxsize=16, retries=False, timeout=60)
 
+    def close(self) -> None:
+        """Give up the kept-alive connections, for which a server that stops waits 2 seconds."""
+        self._pool.clear()
+
     def send(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
         """A request as it is given; underscores in header names stand for hyphens."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -120,10 +124,11 @@ class Server(Client):
 
 
 def environment(folder: Path, **settings: str) -> dict[str, str]:
-    """An environment with nothing of ours set but ``settings``."""
+    """An environment with nothing of ours set but ``settings``; a stop waits for no load balancer."""
     ours = re.compile("(?i)MATCH_|ELASTICSEARCH_|PORT$|WORKER_COUNT$|ALL_ORIENTATIONS$|[a-z]+_PROXY$")
     kept = {name: value for name, value in os.environ.items() if not ours.match(name)}
-    return {**kept, "PORT": "0", "MATCH_DATA": str(folder / "match.db"), **settings}
+    plain = {"PORT": "0", "MATCH_DATA": str(folder / "match.db"), "MATCH_DRAIN_SECONDS": "0"}
+    return {**kept, **plain, **settings}
 
 
 @contextlib.contextmanager
@@ -142,6 +147,7 @@ def server(folder: Path, *, wait: bool = True, apart: bool = False, **settings: 
         text=True,
     )
     log: list[str] = []
+    running: Server | None = None
     first: queue.Queue[str] = queue.Queue()
     reader = threading.Thread(target=_read, args=[process, log, first], daemon=True)
     reader.start()
@@ -153,6 +159,8 @@ def server(folder: Path, *, wait: bool = True, apart: bool = False, **settings: 
         running.seconds_to_ready = time.monotonic() - begin
         yield running
     finally:
+        if running is not None:
+            running.close()
         processes.end(process, 40)
         reader.join(5)
         if process.stderr:
