@@ -20,6 +20,8 @@ from typing import IO
 
 ROOT = Path(__file__).resolve().parent.parent
 OUTCOMES = ("failed", "errors", "passed", "skipped")
+BY_TWO = ("-n", "2", "--dist", "loadfile")
+"""For pytest: two processes, since one waits for programs as often as it computes; a file is one's alone."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,9 @@ class Result:
     counts: dict[str, int] = field(default_factory=dict)
 
 
-def pytest_stage(folder: str, *, beside: bool = False) -> Stage:
+def pytest_stage(folder: str, *options: str, beside: bool = False) -> Stage:
     """All tests of one folder of tests/."""
-    return Stage(folder, ("-m", "pytest", f"tests/{folder}"), tests=True, beside=beside)
+    return Stage(folder, ("-m", "pytest", f"tests/{folder}", *options), tests=True, beside=beside)
 
 
 CLUSTER = Stage("local cluster", ("-m", "labcluster", "up"))
@@ -56,7 +58,7 @@ CHECK = (
     Stage("format", ("-m", "ruff", "format", "--check", "--quiet")),
     Stage("types", ("-m", "mypy", "--no-error-summary")),
     Stage("layers", ("lint-imports",)),
-    pytest_stage("unit"),
+    pytest_stage("unit", *BY_TWO),
 )
 
 
@@ -76,7 +78,7 @@ def stages(what: str) -> tuple[Stage, ...]:
         return bench_stages()
     beside = (pytest_stage(name, beside=True) for name in ("contract", "browser"))
     # Not beside the stories: the integration tests take a node of the local cluster away.
-    return (*CHECK, CLUSTER, *beside, pytest_stage("e2e"), pytest_stage("integration"))
+    return (*CHECK, CLUSTER, *beside, pytest_stage("e2e"), pytest_stage("integration", *BY_TWO))
 
 
 def counts(report: Path) -> dict[str, int]:

@@ -4,16 +4,11 @@ import json
 import socket
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 
-from issuing import AUDIENCE, EC, OTHER_RSA, RSA, Site, handmade, issuer, jwk, public_pem
+from issuing import AUDIENCE, EC, OTHER_RSA, RSA, Site, certificate, handmade, issuer, jwk, public_pem
 from match_service.keys import new
 from pictures import jpeg
 from serving import Answer, Server, server
@@ -150,23 +145,6 @@ def test_while_the_issuer_is_away_tokens_are_answered_503_and_keys_are_good(tmp_
                 while ask(running, site.token()).status != 200:
                     assert time.monotonic() < deadline
                     time.sleep(0.5)
-
-
-def certificate(path: Path) -> Path:
-    """A certificate of localhost that signs itself, and its key, in one file."""
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder(name, name, EC.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(1))
-        .not_valid_after(now + timedelta(1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(EC, hashes.SHA256())
-    )
-    key = EC.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    path.write_bytes(made.public_bytes(Encoding.PEM) + key)
-    return path
 
 
 def test_an_issuer_with_an_authority_of_its_own_is_trusted_by_name_only(tmp_path: Path) -> None:

@@ -5,18 +5,23 @@ import contextlib
 import hashlib
 import hmac
 import http.server
+import ipaddress
 import json
 import ssl
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
 import jwt
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from cryptography.x509.oid import NameOID
 
 DISCOVERY = "/.well-known/openid-configuration"
 AUDIENCE = "match"
@@ -110,17 +115,35 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+def certificate(path: Path, address: str = "") -> Path:
+    """A certificate of localhost, or of an address, that signs itself; its key follows it in the file."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, address or "localhost")])
+    shown = x509.IPAddress(ipaddress.ip_address(address)) if address else x509.DNSName("localhost")
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, EC.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(1))
+        .not_valid_after(now + timedelta(1))
+        .add_extension(x509.SubjectAlternativeName([shown]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(EC, hashes.SHA256())
+    )
+    key = EC.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path.write_bytes(made.public_bytes(Encoding.PEM) + key)
+    return path
+
+
 @contextlib.contextmanager
-def issuer(port: int = 0, certificate: Path | None = None) -> Iterator[Site]:
-    """A site on localhost at ``port``, with TLS where there is a ``certificate`` (and key, in one file)."""
+def issuer(port: int = 0, certificate: Path | None = None, host: str = "localhost") -> Iterator[Site]:
+    """A site at ``host`` and ``port``, with TLS where there is a ``certificate`` (and key, in one file)."""
     site = Site()
     handler = type("Handler", (_Handler,), {"site": site})
-    with http.server.ThreadingHTTPServer(("localhost", port), handler) as server:
+    with http.server.ThreadingHTTPServer((host, port), handler) as server:
         if certificate:
             tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             tls.load_cert_chain(certificate)
             server.socket = tls.wrap_socket(server.socket, server_side=True)
-        site.url = f"{'https' if certificate else 'http'}://localhost:{server.server_address[1]}"
+        site.url = f"{'https' if certificate else 'http'}://{host}:{server.server_address[1]}"
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
