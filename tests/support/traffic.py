@@ -63,10 +63,12 @@ class Traffic:
 
     def lost(self) -> list[str]:
         """Acknowledged images that are not to be had any more, or that a search does not find."""
+        with self._lock:  # the writer may go on: what comes after this is not asked for
+            added = dict(self.added)
         there = set(self.api.paths())
-        lost = {path for path in self.added if path not in there}
-        step = max(1, len(self.added) // SAMPLE)
-        for path, seed in list(self.added.items())[::step]:
+        lost = {path for path in added if path not in there}
+        step = max(1, len(added) // SAMPLE)
+        for path, seed in list(added.items())[::step]:
             found = self.api.search(picture(seed, 128), all_orientations="false")
             if path not in [match["filepath"] for match in found]:
                 lost.add(path)
