@@ -21,7 +21,7 @@ from typing import IO
 ROOT = Path(__file__).resolve().parent.parent
 OUTCOMES = ("failed", "errors", "passed", "skipped")
 BY_TWO = ("-n", "2", "--dist", "loadfile")
-"""For pytest: two processes, since one waits for programs as often as it computes; a file is one's alone."""
+"""For pytest: two processes; a file is one's alone."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def stages(what: str) -> tuple[Stage, ...]:
         return bench_stages()
     beside = (pytest_stage(name, beside=True) for name in ("contract", "browser"))
     # Not beside the stories: the integration tests take a node of the local cluster away.
-    return (*CHECK, CLUSTER, *beside, pytest_stage("e2e"), pytest_stage("integration", *BY_TWO))
+    return (*CHECK, CLUSTER, *beside, pytest_stage("e2e"), pytest_stage("integration"))
 
 
 def counts(report: Path) -> dict[str, int]:

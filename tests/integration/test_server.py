@@ -126,7 +126,7 @@ def test_on_sigterm_it_is_unready_first_finishes_what_it_has_and_exits_with_0(tm
 
 def test_no_request_is_lost_while_it_stops(tmp_path: Path) -> None:
     """Clients with kept-alive and with fresh connections, until a probe sees that it is not ready."""
-    with server(tmp_path, WORKER_COUNT="2") as running:
+    with server(tmp_path, WORKER_COUNT="2", MATCH_DRAIN_SECONDS="2") as running:
         running.add("a", jpeg(1))
         served, unready = threading.Semaphore(0), threading.Event()
         with ThreadPoolExecutor(4) as threads:
