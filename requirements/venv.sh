@@ -17,7 +17,7 @@ exec 9<requirements/dev.txt # two makes at once must not install into one folder
 if command -v flock >/dev/null; then flock 9; fi
 
 locked=$(sha256sum requirements/dev.txt | cut -d' ' -f1)
-installed=$(cat pyproject.toml hatch_build.py service/match_service/engine/inner.c | sha256sum | cut -d' ' -f1)
+installed=$(cat pyproject.toml hatch_build.py service/match_service/engine/{inner.c,sieve.h} | sha256sum | cut -d' ' -f1)
 if [[ -x .venv/bin/python && $(cat .venv/.locked 2>/dev/null) == "$locked" \
   && $(cat .venv/.installed 2>/dev/null) == "$installed" ]]; then
   exit 0

@@ -2,8 +2,8 @@
  * signature (see grid.py).
  *
  * A dot product of int8 sketches with int16 weights in int32 does not overflow, since both are of vectors no
- * longer than 1 by far less than a tenth. Two coordinates of eight rows are one vpmaddwd. Sketches lie in
- * tiles, all of 128 rows together, so that they are read from one end of memory to the other.
+ * longer than 1 by far less than a tenth. Two coordinates of eight or sixteen rows are one instruction (sieve.h).
+ * Sketches lie in tiles, all of 128 rows together, so that they are read from one end of memory to the other.
  */
 #include <stdint.h>
 #include <string.h>
@@ -77,81 +77,40 @@ void match_dots_portable(const uint8_t *halves, const uint8_t *queries, const in
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <immintrin.h>
 
-#define AVX2 __attribute__((target("avx2")))
-enum { LANES = 8, PAIRS = COORDINATES / 2, AHEAD = 2 * COORDINATES * TILE, TOGETHER = 4 };
-
-/* Coordinates of a tile in pairs, eight rows to a vector. */
-typedef __m256i Wide[PAIRS][TILE / LANES];
-
-AVX2 static void widen(const int8_t *tile, Wide wide)
+/* Coordinates k and k + 1 of so many rows as there are lanes, side by side in 16 bits. */
+__attribute__((target("avx2"))) static inline __m256i beside_8(const int8_t *first, const int8_t *second)
 {
-    for (int pair = 0; pair < PAIRS; pair++)
-        for (int row = 0; row < TILE; row += 2 * LANES) {
-            const int8_t *first = tile + 2 * pair * TILE + row;
-            __m128i x = _mm_loadu_si128((const __m128i *)first);
-            __m128i y = _mm_loadu_si128((const __m128i *)(first + TILE));
-            __builtin_prefetch(first + AHEAD);
-            __builtin_prefetch(first + AHEAD + TILE);
-            wide[pair][row / LANES] = _mm256_cvtepi8_epi16(_mm_unpacklo_epi8(x, y));
-            wide[pair][row / LANES + 1] = _mm256_cvtepi8_epi16(_mm_unpackhi_epi8(x, y));
-        }
+    return _mm256_cvtepi8_epi16(_mm_unpacklo_epi8(_mm_loadl_epi64((const __m128i *)first), _mm_loadl_epi64((const __m128i *)second)));
 }
 
-/* Dot products of `many` views with 16 rows; inlined with `many` known, so that the sums stay in registers. */
-AVX2 static inline __attribute__((always_inline)) void products(const int32_t *weights, int many, const Wide wide, int at,
-                                                                __m256i dots[TOGETHER][2])
+__attribute__((target("avx512f,avx512bw"))) static inline __m512i beside_16(const int8_t *first, const int8_t *second)
 {
-    for (int view = 0; view < many; view++)
-        dots[view][0] = dots[view][1] = _mm256_setzero_si256();
-    for (int pair = 0; pair < PAIRS; pair++)
-        for (int view = 0; view < many; view++) {
-            __m256i weight = _mm256_set1_epi32(weights[view * PAIRS + pair]);
-            for (int half = 0; half < 2; half++)
-                dots[view][half] = _mm256_add_epi32(dots[view][half], _mm256_madd_epi16(weight, wide[pair][at + half]));
-        }
+    __m128i x = _mm_loadu_si128((const __m128i *)first), y = _mm_loadu_si128((const __m128i *)second);
+    return _mm512_cvtepi8_epi16(_mm256_set_m128i(_mm_unpackhi_epi8(x, y), _mm_unpacklo_epi8(x, y)));
 }
 
-AVX2 static int64_t avx2(const int16_t *weights, int64_t views, int32_t least, int32_t rest, const int8_t *tiles,
-                         int64_t count, int32_t *rows, int32_t *views_of)
-{
-    Wide wide;
-    int64_t found = 0;
-    const __m256i most_below = _mm256_set1_epi32(least - 1), each = _mm256_set1_epi32(rest);
-    for (int64_t start = 0; start < count; start += TILE, tiles += COORDINATES * TILE) {
-        widen(tiles, wide);
-        for (int64_t view = 0; view < views; view += TOGETHER) {
-            int many = views - view < TOGETHER ? (int)(views - view) : TOGETHER;
-            int32_t pairs[TOGETHER * PAIRS];
-            memcpy(pairs, weights + view * COORDINATES, many * COORDINATES * sizeof *weights);
-            for (int at = 0; at < TILE / LANES; at += 2) {
-                __m256i dots[TOGETHER][2];
-                switch (many) {
-                case 1: products(pairs, 1, wide, at, dots); break;
-                case 2: products(pairs, 2, wide, at, dots); break;
-                case 3: products(pairs, 3, wide, at, dots); break;
-                default: products(pairs, 4, wide, at, dots);
-                }
-                for (int half = 0; half < 2; half++) {
-                    __m256i left_out = _mm256_srai_epi32(wide[PAIRS - 1][at + half], 16);
-                    __m256i below = _mm256_sub_epi32(most_below, _mm256_mullo_epi32(each, left_out));
-                    for (int i = 0; i < many; i++) {
-                        __m256i near = _mm256_cmpgt_epi32(_mm256_abs_epi32(dots[i][half]), below);
-                        unsigned bits = (unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(near));
-                        for (; bits; bits &= bits - 1) {
-                            int64_t row = (at + half) * LANES + __builtin_ctz(bits);
-                            if (start + row < count)
-                                FOUND(start + row, view + i);
-                        }
-                    }
-                }
-            }
-        }
-    }
-    return found;
-}
+#define SIEVE match_sieve_avx2
+#define TARGET __attribute__((target("avx2")))
+#define LANES 8
+#define VECTOR __m256i
+#define V(name) _mm256_##name
+#define BESIDE beside_8
+#define ADD_PRODUCTS(sums, a, b) _mm256_add_epi32(sums, _mm256_madd_epi16(a, b))
+#define GREATER(a, b) ((unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(a, b))))
+#include "sieve.h"
 
-__attribute__((target("popcnt"))) static void popcnt(const uint8_t *halves, const uint8_t *queries, const int32_t *rows,
-                                                     const int32_t *views_of, int64_t count, int16_t *dots)
+#define SIEVE match_sieve_avx512
+#define TARGET __attribute__((target("avx512f,avx512bw,avx512vnni")))
+#define LANES 16
+#define VECTOR __m512i
+#define V(name) _mm512_##name
+#define BESIDE beside_16
+#define ADD_PRODUCTS(sums, a, b) _mm512_dpwssd_epi32(sums, a, b)
+#define GREATER(a, b) ((unsigned)_mm512_cmpgt_epi32_mask(a, b))
+#include "sieve.h"
+
+__attribute__((target("popcnt"))) void match_dots_avx2(const uint8_t *halves, const uint8_t *queries, const int32_t *rows,
+                                                       const int32_t *views_of, int64_t count, int16_t *dots)
 {
     all_dots(halves, queries, rows, views_of, count, dots);
 }
@@ -163,8 +122,10 @@ int64_t match_sieve(const int16_t *weights, int64_t views, int32_t least, int32_
                     int32_t *rows, int32_t *views_of)
 {
 #if defined(__x86_64__) && defined(__GNUC__)
+    if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vnni"))
+        return match_sieve_avx512(weights, views, least, rest, tiles, count, rows, views_of);
     if (__builtin_cpu_supports("avx2"))
-        return avx2(weights, views, least, rest, tiles, count, rows, views_of);
+        return match_sieve_avx2(weights, views, least, rest, tiles, count, rows, views_of);
 #endif
     return match_sieve_portable(weights, views, least, rest, tiles, count, rows, views_of);
 }
@@ -175,7 +136,7 @@ void match_dots(const uint8_t *halves, const uint8_t *queries, const int32_t *ro
 {
 #if defined(__x86_64__) && defined(__GNUC__)
     if (__builtin_cpu_supports("popcnt")) {
-        popcnt(halves, queries, rows, views_of, count, dots);
+        match_dots_avx2(halves, queries, rows, views_of, count, dots);
         return;
     }
 #endif
