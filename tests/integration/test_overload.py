@@ -2,9 +2,11 @@
 
 import contextlib
 import resource
+import select
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -70,25 +72,32 @@ def _until_waiting(running: Server, count: int) -> None:
         assert time.monotonic() < deadline
 
 
-def _refused(running: Server) -> Answer:
-    """The first refusal, once the one place is taken."""
+@contextlib.contextmanager
+def _full(running: Server, head: str) -> Iterator[Answer]:
+    """While a request that never ends has the one place: how another is turned away.
+
+    It may come a moment before the last one has left, and is then turned away itself; another follows it.
+    """
+    host, port = running.url.removeprefix("http://").split(":")
     deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        answer = running.form("POST", "/search", files={"image": jpeg(2)})
-        if answer.status == 503:
-            return answer
+    with contextlib.ExitStack() as stack:
+        endless: socket.socket | None = None
+        while time.monotonic() < deadline:
+            if endless is None or select.select([endless], [], [], 0)[0]:
+                endless = stack.enter_context(socket.create_connection((host, int(port))))
+                endless.sendall(
+                    f"POST /add HTTP/1.1\r\nHost: {host}\r\nContent-Length: 100\r\n{head}\r\n".encode()
+                )
+            answer = running.form("POST", "/search", files={"image": jpeg(2)})
+            if answer.status == 503:
+                yield answer
+                return
     raise AssertionError("nobody was turned away")
 
 
 def test_a_large_upload_that_is_turned_away_still_hears_why(tmp_path: Path) -> None:
     with server(tmp_path, MATCH_THREADS="1", MATCH_QUEUE="0", WORKER_COUNT="1") as running:
-        address = running.url.removeprefix("http://").split(":")
-        with socket.create_connection((address[0], int(address[1]))) as slow:
-            slow.sendall(
-                b"POST /add HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n"
-                b"Content-Type: multipart/form-data; boundary=b\r\n\r\n"
-            )
-            _refused(running)
+        with _full(running, "Content-Type: multipart/form-data; boundary=b\r\n"):
             answer = running.form("POST", "/search", files={"image": bytes(20_000_000)})
             assert (answer.status, answer.json["status"]) == (503, "fail")
         assert _served(running)
@@ -106,10 +115,8 @@ def test_who_is_turned_away_is_not_asked_for_a_key(tmp_path: Path) -> None:
     }
     with server(tmp_path, **settings) as running:
         assert running.send("GET", "/count").status == 401
-        address = running.url.removeprefix("http://").split(":")
-        with socket.create_connection((address[0], int(address[1]))) as slow:
-            slow.sendall(b"POST /add HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n")
-            _refused(running)
+        with _full(running, "") as refused:
+            assert refused.headers["Retry-After"] == "2"
 
 
 def _served(running: Server) -> bool:
