@@ -56,7 +56,17 @@ class Gateway:
             self._start(self._forward, client, server)
 
     def _forward(self, client: socket.socket, server: socket.socket) -> None:
-        with selectors.DefaultSelector() as ready, contextlib.suppress(OSError):
+        """Until either ends its connection in any way, which is the other's end too."""
+        try:
+            with contextlib.suppress(OSError):
+                self._copy(client, server)
+        finally:
+            for each in (client, server):
+                with contextlib.suppress(OSError):
+                    each.shutdown(socket.SHUT_RDWR)
+
+    def _copy(self, client: socket.socket, server: socket.socket) -> None:
+        with selectors.DefaultSelector() as ready:
             ready.register(client, selectors.EVENT_READ, server)
             ready.register(server, selectors.EVENT_READ, client)
             while True:
@@ -64,8 +74,6 @@ class Gateway:
                     source = client if key.data is server else server
                     data = source.recv(65536)
                     if not data:
-                        client.shutdown(socket.SHUT_RDWR)
-                        server.shutdown(socket.SHUT_RDWR)
                         return
                     if source is client:
                         self.seen += data

@@ -3,7 +3,6 @@
 They exist to show what only a process can: what it asks the API server for, that it dies, and who acts then.
 """
 
-import contextlib
 import json
 import os
 import signal
@@ -18,14 +17,13 @@ from typing import Any, Self
 
 import yaml
 
+import audit
 from apiserver import Bench
 from labcluster import tools
 from labcluster.ports import free_ports
 from stories import ROOT, wait
 
 Json = dict[str, Any]
-
-WRITES = ("create", "update", "patch", "delete", "deletecollection")
 
 
 @dataclass
@@ -124,7 +122,7 @@ class Operators:
         return [
             call
             for call in self.calls(name)
-            if call["verb"] in WRITES and call["objectRef"]["resource"] not in aside
+            if call["verb"] in audit.WRITES and call["objectRef"]["resource"] not in aside
         ]
 
     def _chart(self) -> list[Json]:
@@ -168,15 +166,11 @@ class Operators:
 
 def audit_size(bench: Bench) -> int:
     """Bytes of the audit log; 0 for a cluster that shows none."""
-    return bench.lab.audit_log.stat().st_size if bench.lab.audit_log else 0
+    return audit.now(bench.lab.audit_log) if bench.lab.audit_log else 0
 
 
 def _audit(bench: Bench, since: int) -> Iterator[Json]:
     assert bench.lab.audit_log is not None
-    with bench.lab.audit_log.open("rb") as log:
-        log.seek(since)
-        for line in log:
-            with contextlib.suppress(ValueError):  # the last line may be half written
-                event = json.loads(line)
-                if event["stage"] in ("ResponseComplete", "ResponseStarted") and "objectRef" in event:
-                    yield event
+    for event in audit.events(bench.lab.audit_log, since):
+        if event["stage"] in ("ResponseComplete", "ResponseStarted") and "objectRef" in event:
+            yield event

@@ -26,6 +26,7 @@ import yaml
 from kubernetes import config as kubernetes_config
 from kubernetes.client import ApiClient, AppsV1Api, CustomObjectsApi
 
+import audit
 import fakenodes
 from labcluster import bare, elasticsearch, processes
 from labcluster.cluster import Cluster
@@ -37,7 +38,6 @@ Json = dict[str, Any]
 ROOT: Final = Path(__file__).parents[2]
 PREFIX: Final = "match-scale"
 PER_NAMESPACE: Final = 20
-WRITES: Final = ("create", "update", "patch", "delete", "deletecollection")
 TICKS: Final = os.sysconf("SC_CLK_TCK")
 CREATED_AT_ONCE: Final = 100
 POLL_SECONDS: Final = 0.02
@@ -184,7 +184,7 @@ def settled(there: Place, process: Operator, seconds: float) -> Settled:
     """What it costs to do nothing for so long."""
     log = there.lab.audit_log
     assert log is not None
-    start, cpu, since = log.stat().st_size, process.busy, time.monotonic()
+    start, cpu, since = audit.now(log), process.busy, time.monotonic()
     time.sleep(seconds)
     took, cpu = time.monotonic() - since, process.busy - cpu
     reads, writes = calls(log, start)
@@ -261,15 +261,12 @@ def _roles(lab: Cluster) -> list[Json]:
 def calls(log: Path, start: int) -> tuple[int, list[str]]:
     """Reads, and writes in words, of the operator since a place in the audit log; Leases aside."""
     reads, writes = 0, []
-    with log.open("rb") as lines:
-        lines.seek(start)
-        for line in lines:
-            call = json.loads(line) if line.endswith(b"\n") else {"stage": ""}
-            if call["stage"] != "ResponseComplete" or f":{PREFIX}:operator" not in call["user"]["username"]:
-                continue
-            if call["verb"] in WRITES and "/leases" not in call["requestURI"]:
-                writes.append(f"{call['verb']} {call['requestURI'].partition('?')[0]}")
-            reads += call["verb"] in ("get", "list")
+    for call in audit.events(log, start):
+        if call["stage"] != "ResponseComplete" or f":{PREFIX}:operator" not in call["user"]["username"]:
+            continue
+        if call["verb"] in audit.WRITES and "/leases" not in call["requestURI"]:
+            writes.append(f"{call['verb']} {call['requestURI'].partition('?')[0]}")
+        reads += call["verb"] in ("get", "list")
     return reads, writes
 
 
