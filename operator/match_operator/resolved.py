@@ -35,7 +35,7 @@ class Resolved:
     node_awareness: str
     """These three: parts.ENABLED or parts.DISABLED, where the spec says neither."""
     keepalive: str
-    """parts.ENABLED or parts.DISABLED: whether nodes notice within seconds that another is silent."""
+    """The same, of which no spec speaks: whether nodes notice within seconds that another is silent."""
     older_api_image: bool
     """Whether the API's image may be from before it had a port for probes, and left making indices to us."""
     annotation: str
