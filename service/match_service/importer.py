@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import Final, NamedTuple, TextIO
 import numpy as np
 
 from match_service import engine
+from match_service.engine.decode import check_size
 from match_service.engine.layout import LENGTH
 from match_service.engine.thumbnail import thumbnail
 from match_service.errors import BadImageError, StoreUnavailableError
@@ -39,7 +41,10 @@ SMALL_CHUNK: Final = 8
 AHEAD: Final = 6
 """Chunks waiting per process, so that none idles while the store writes."""
 BATCH_SECONDS: Final = 5.0
+FILE_SECONDS: Final = 60.0
+"""After which the process that still decodes one file is ended."""
 LISTED: Final = 50
+BROKEN: Final = "The image cannot be decoded: it broke the decoder or took too long."
 
 _dump = json.JSONEncoder().encode
 
@@ -184,10 +189,9 @@ def run(
     progress = Progress(len(items), out)
     batch: list[tuple[Item, Record]] = []
     last = time.monotonic()
-    # Forked processes would share the store's connections and locks.
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_ignore_interrupt)
+    decoders = _Decoders(workers, pictures)
     try:
-        for chunk, decoded in _decoded(pool, fresh, workers, pictures):
+        for chunk, decoded in decoders.each(fresh):
             batch += _records(chunk, decoded, outcome)
             if len(batch) >= BATCH or time.monotonic() - last > BATCH_SECONDS:
                 _write(batch, store, state, outcome)
@@ -199,7 +203,7 @@ def run(
     except StoreUnavailableError as error:
         outcome.stopped = str(error)
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        decoders.close()
     progress.report(outcome)
     return outcome
 
@@ -227,18 +231,65 @@ def _write(batch: list[tuple[Item, Record]], store: Store, state: State, outcome
     batch.clear()
 
 
-def _decoded(
-    pool: ProcessPoolExecutor, items: list[Item], workers: int, pictures: bool
-) -> Iterator[tuple[list[Item], Decoded]]:
-    """Chunks with what became of them in the order they are ready, with a bounded number under way."""
-    waiting: dict[Future[Decoded], list[Item]] = {}
-    for chunk in _chunks(items, workers):
-        files = [(str(item.file), item.problem) for item in chunk]
-        waiting[pool.submit(_decode, files, pictures)] = chunk
-        if len(waiting) >= workers * AHEAD:
-            yield from _ready(waiting)
-    while waiting:
-        yield from _ready(waiting)
+class _Decoders:
+    """Processes that decode. A file that breaks its process breaks all, so it is then looked for."""
+
+    def __init__(self, workers: int, pictures: bool) -> None:
+        self._workers, self._pictures = workers, pictures
+        self._pool = _pool(workers)
+        self._waiting: dict[Future[Decoded], list[Item]] = {}
+
+    def each(self, items: list[Item]) -> Iterator[tuple[list[Item], Decoded]]:
+        """Chunks with what became of them in the order they are ready, with a bounded number under way."""
+        for chunk in _chunks(items, self._workers):
+            try:
+                future = self._start(chunk)
+            except BrokenProcessPool:
+                yield from self._one_by_one()
+                future = self._start(chunk)
+            self._waiting[future] = chunk
+            if len(self._waiting) >= self._workers * AHEAD:
+                yield from self._ready()
+        while self._waiting:
+            yield from self._ready()
+
+    def close(self) -> None:
+        """Let what is being decoded end, and nothing further begin."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _start(self, chunk: list[Item]) -> Future[Decoded]:
+        return self._pool.submit(_decode, [(str(item.file), item.problem) for item in chunk], self._pictures)
+
+    def _ready(self) -> Iterator[tuple[list[Item], Decoded]]:
+        done, _ = wait(self._waiting, return_when=FIRST_COMPLETED)
+        for future in done:
+            if isinstance(future.exception(), BrokenProcessPool):
+                yield from self._one_by_one()
+                return
+            yield self._waiting.pop(future), future.result()
+
+    def _one_by_one(self) -> Iterator[tuple[list[Item], Decoded]]:
+        """All that waits, a file at a time, so that each one that breaks its process is known."""
+        items = [item for chunk in self._waiting.values() for item in chunk]
+        self._waiting.clear()
+        self._renew(1)
+        for item in items:
+            try:
+                decoded = self._start([item]).result()
+            except BrokenProcessPool:
+                decoded = Decoded(b"", [""], [BROKEN], [])
+                self._renew(1)
+            yield [item], decoded
+        self._renew(self._workers)
+
+    def _renew(self, workers: int) -> None:
+        self.close()
+        self._pool = _pool(workers)
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
+    # Forked processes would share the store's connections and locks.
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_ignore_interrupt)
 
 
 def _chunks(items: list[Item], workers: int) -> Iterator[list[Item]]:
@@ -257,12 +308,6 @@ def _chunks(items: list[Item], workers: int) -> Iterator[list[Item]]:
         yield chunk
 
 
-def _ready(waiting: dict[Future[Decoded], list[Item]]) -> Iterator[tuple[list[Item], Decoded]]:
-    done, _ = wait(waiting, return_when=FIRST_COMPLETED)
-    for future in done:
-        yield waiting.pop(future), future.result()
-
-
 def _decode(chunk: list[tuple[str, str]], pictures: bool) -> Decoded:
     signatures = bytearray()
     digests: list[str] = []
@@ -271,26 +316,38 @@ def _decode(chunk: list[tuple[str, str]], pictures: bool) -> Decoded:
     for file, problem in chunk:
         reason, digest = problem, ""
         if not problem:
+            signal.setitimer(signal.ITIMER_REAL, FILE_SECONDS)  # whose signal ends the process
             try:
-                data = Path(file).read_bytes()
-                signatures += engine.signature(data).astype(np.int8, "C").tobytes()
+                data = _read(file)
+                signature = engine.signature(data).astype(np.int8, "C").tobytes()
                 digest = hashlib.sha256(data).hexdigest()
                 small.append(_thumbnail(data, digest) if pictures else None)
+                signatures += signature
             except BadImageError as error:
                 reason = str(error)
             except OSError as error:
                 reason = f"The file cannot be read: {error.strerror}."
+            except MemoryError:
+                reason = "The image is too large to be decoded."
         digests.append(digest)
         if not digest:
             reasons.append(reason)
+    signal.setitimer(signal.ITIMER_REAL, 0)
     return Decoded(bytes(signatures), digests, reasons, small)
+
+
+def _read(file: str) -> bytes:
+    """A file's bytes, unless they are too many."""
+    with Path(file).open("rb") as opened:
+        check_size(os.fstat(opened.fileno()).st_size)
+        return opened.read()
 
 
 def _thumbnail(data: bytes, digest: str) -> bytes | None:
     """One that cannot be made is only missed: the image can be found all the same."""
     try:
         return thumbnail(data, digest)
-    except BadImageError:
+    except (BadImageError, MemoryError):
         return None
 
 

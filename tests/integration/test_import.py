@@ -28,7 +28,7 @@ COMMAND = [sys.executable, "-m", "match_service", "import"]
 def start(folder: Path, *arguments: str, **settings: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [*COMMAND, *arguments],
-        env={**environment(folder, **settings), "PYTHONPATH": os.pathsep.join(sys.path)},
+        env={"PYTHONPATH": os.pathsep.join(sys.path), **environment(folder, **settings)},
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -120,6 +120,55 @@ def test_every_image_keeps_its_own_signature_whatever_fails_beside_it(tmp_path: 
         data = (source / one.record.filepath).read_bytes()
         assert one.record.sha256 == hashlib.sha256(data).hexdigest()
         assert np.array_equal(one.record.signature, engine.signature(data))
+
+
+BREAKING = """
+import os, signal
+from match_service import engine
+
+whole = engine.signature
+
+def signature(data):
+    if data.startswith(b"crash"):
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if data.startswith(b"hang"):
+        from match_service import importer
+        signal.setitimer(signal.ITIMER_REAL, signal.getitimer(signal.ITIMER_REAL)[0] / 100)
+        while True:
+            pass
+    return whole(data)
+
+engine.signature = signature
+"""
+"""For Python's start: decoders that die of some files, as a codec in C may; the time limit is shorter."""
+
+
+def test_files_that_break_or_stop_a_decoder_are_named_and_all_others_go_in(tmp_path: Path) -> None:
+    source = photos(tmp_path, 100)
+    (source / "sub" / "050.crash").write_bytes(b"crash")
+    (source / "sub" / "051.crash").write_bytes(b"crash")
+    (source / "sub" / "090.hang").write_bytes(b"hang")
+    (tmp_path / "sitecustomize.py").write_text(BREAKING)
+    listed = tmp_path / "list.csv"
+    files = sorted(file.relative_to(tmp_path) for file in source.rglob("*.*"))
+    listed.write_text("filepath,file\n" + "".join(f"{file.name},{file}\n" for file in files))
+    sys_path = os.pathsep.join([str(tmp_path), *sys.path])
+    code, text = run(tmp_path, str(listed), "--workers", "2", PYTHONPATH=sys_path)
+    assert code == 1, text
+    assert "100 added" in text
+    assert "3 failed" in text
+    for name in ("050.crash", "051.crash", "090.hang"):
+        assert f"{name}: The image cannot be decoded: it broke the decoder or took too long." in text
+    assert len(kept(tmp_path)) == 100
+
+
+def test_a_file_too_large_is_named_without_being_read_whole(tmp_path: Path) -> None:
+    source = photos(tmp_path, 1)
+    with (source / "vast.tif").open("wb") as vast:
+        vast.truncate(2**40)
+    code, text = run(tmp_path, str(source))
+    assert (code, kept(tmp_path)) == (1, ["sub/000.jpg"])
+    assert "vast.tif: The image has 1,099,511,627,776 bytes; at most 67,108,864 are allowed." in text
 
 
 @pytest.mark.parametrize("kind", ["csv", "ndjson"])

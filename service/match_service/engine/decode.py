@@ -176,17 +176,16 @@ def _refusals() -> Iterator[None]:
         raise BadImageError(f"The image cannot be decoded: {_reason(error)}.") from error
 
 
-def _check_size(data: bytes, limits: Limits) -> None:
-    if not data:
+def check_size(count: int, limits: Limits = DEFAULT_LIMITS) -> None:
+    """Refuse an image of no bytes or of too many."""
+    if not count:
         raise BadImageError("The image is empty: it has no bytes.", "empty")
-    if len(data) > limits.data:
-        raise BadImageError(
-            f"The image has {len(data):,} bytes; at most {limits.data:,} are allowed.", "bytes"
-        )
+    if count > limits.data:
+        raise BadImageError(f"The image has {count:,} bytes; at most {limits.data:,} are allowed.", "bytes")
 
 
 def _open(data: bytes, limits: Limits) -> Image.Image:
-    _check_size(data, limits)
+    check_size(len(data), limits)
     image = Image.open(BytesIO(data), formats=FORMATS)
     width, height = image.size
     allowed = _pixels_allowed(image, limits)
