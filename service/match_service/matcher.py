@@ -137,16 +137,16 @@ class Matcher:
         if unless_similar is not None:
             self._refuse_similar(record, unless_similar)
         with stage("store"):
-            new = self.store.add_new(record) if if_new or unless_similar is not None else True
-            if not new and if_new:
-                raise ConflictError("An image is stored at that filepath already.")
-            if not new or (not if_new and unless_similar is None):
+            new = self.store.add_new(record) if if_new or unless_similar is not None else None
+            if new is None:
+                if if_new:
+                    raise ConflictError("An image is stored at that filepath already.")
                 self.store.add(record)
-        if new and unless_similar is not None:
+        if new is not None and unless_similar is not None:
             try:
                 self._refuse_similar(record, unless_similar)
             except ConflictError:
-                self.store.delete(record.filepath)
+                self.store.withdraw(record.filepath, new)
                 raise
 
     def _refuse_similar(self, record: Record, score: float) -> None:

@@ -298,18 +298,30 @@ def test_a_search_never_misses_an_image_that_is_being_overwritten(store: Store) 
 
 
 def test_an_image_is_added_only_where_nothing_is(store: Store) -> None:
-    assert store.add_new(record("a", 1, {"first": True})) is True
-    assert store.add_new(record("a", 2)) is False
+    assert store.add_new(record("a", 1, {"first": True})) is not None
+    assert store.add_new(record("a", 2)) is None
     assert [(m.filepath, m.metadata) for m in store.search(alone(picture(1)))] == [("a", {"first": True})]
     store.delete("a")
-    assert store.add_new(record("a", 2)) is True
+    assert store.add_new(record("a", 2)) is not None
     assert store.count() == 1
 
 
 def test_of_many_that_add_one_new_image_exactly_one_does(store: Store) -> None:
     with ThreadPoolExecutor(4) as pool:
         added = list(pool.map(lambda seed: store.add_new(record("same", seed % 3)), range(8)))
-    assert sum(added) == 1
+    assert sum(each is not None for each in added) == 1
+
+
+def test_what_was_added_can_be_withdrawn_until_something_else_is_there(store: Store) -> None:
+    first = store.add_new(record("a", 1))
+    assert first is not None
+    assert store.withdraw("a", first) is True
+    assert (store.count(), store.withdraw("a", first)) == (0, False)
+    second = store.add_new(record("a", 1))
+    assert second is not None
+    store.add(record("a", 1, {"another": True}))
+    assert [store.withdraw("a", change) for change in (first, second)] == [False, False]
+    assert [m.metadata for m in store.search(alone(picture(1)))] == [{"another": True}]
 
 
 def test_many_images_can_be_seen_at_once_where_that_is_asked_for(store: Store) -> None:

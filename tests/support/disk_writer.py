@@ -65,7 +65,7 @@ class Writer:
         if kind == "add":
             self._store.add(records[0])
         elif kind == "add_new":
-            return self._store.add_new(records[0])
+            return self._store.add_new(records[0]) is not None
         elif kind == "add_many":
             self._store.add_many(records)
         elif kind == "delete":

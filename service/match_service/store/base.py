@@ -7,6 +7,8 @@ from match_service.model import Match, Record, Stored, Views
 from match_service.store.review import Review
 
 Facts: TypeAlias = dict[str, str | int]
+Change: TypeAlias = tuple[int, ...]
+"""Numbers by which a store knows one change of a filepath from all later ones."""
 
 DISTANCE_CUTOFF: Final = 0.45
 """image-match's default: farther images are not matches."""
@@ -26,8 +28,11 @@ class Store(Protocol):
     def add(self, record: Record) -> None:
         """Keep ``record``, replacing whatever its filepath held, in one atomic step."""
 
-    def add_new(self, record: Record) -> bool:
-        """Keep ``record`` unless its filepath holds an image, in one atomic step; whether it was kept."""
+    def add_new(self, record: Record) -> Change | None:
+        """Keep ``record`` unless its filepath holds an image, in one atomic step; None if it does."""
+
+    def withdraw(self, filepath: str, change: Change) -> bool:
+        """Forget what ``add_new`` kept, unless the filepath has changed since; whether it had not."""
 
     def add_many(self, records: Iterable[Record], *, visible: bool = False) -> dict[str, str]:
         """Keep ``records`` durably, much faster than one by one; by filepath why some were not kept.

@@ -20,7 +20,7 @@ from match_service.engine import scan
 from match_service.errors import StoreUnavailableError
 from match_service.model import Match, Record, Stored, Views
 from match_service.store import bulk, documents, mirrored, reading, worded
-from match_service.store.base import DISTANCE_CUTOFF, Facts
+from match_service.store.base import DISTANCE_CUTOFF, Change, Facts
 from match_service.store.connection import IMPATIENT, READ_SECONDS, client_of
 from match_service.store.documents import complete
 from match_service.store.fenced import written
@@ -89,12 +89,19 @@ class ElasticStore:
                 )
             )
 
-    def add_new(self, record: Record) -> bool:
+    def add_new(self, record: Record) -> Change | None:
         """Index the record unless its filepath is taken."""
         with self._translated():
             self._ensure_index()
             client = self._client.options(request_timeout=WRITE_SECONDS)
             return reading.create(client, self._alias, record, READ_SECONDS)
+
+    def withdraw(self, filepath: str, change: Change) -> bool:
+        """Delete the document that ``add_new`` made, unless it has changed since."""
+        with self._translated():
+            self._ensure_index()
+            client = self._client.options(request_timeout=WRITE_SECONDS)
+            return reading.withdraw(client, self._alias, filepath, change, READ_SECONDS)
 
     def add_many(self, records: Iterable[Record], *, visible: bool = False) -> dict[str, str]:
         """Index in bulk requests, pausing while the cluster says it has too much to do.

@@ -15,7 +15,7 @@ import numpy as np
 
 from match_service.engine import scan
 from match_service.model import Json, Match, Record, Stored, Views
-from match_service.store.base import DISTANCE_CUTOFF, Facts
+from match_service.store.base import DISTANCE_CUTOFF, Change, Facts
 from match_service.store.database import Database
 from match_service.store.memory import Found, SignatureTable, Snapshot
 from match_service.store.ranking import rank
@@ -53,14 +53,19 @@ class EmbeddedStore:
         """Keep ``record``, replacing what its filepath held; it is on the disk when this returns."""
         self._adds.put(record)
 
-    def add_new(self, record: Record) -> bool:
+    def add_new(self, record: Record) -> Change | None:
         """Keep ``record`` unless its filepath holds an image."""
         half = scan.pack_halves(record.signature[None, :])[0]
         with self._database.write() as connection:
             if connection.execute("SELECT 1 FROM image WHERE filepath = ?", (record.filepath,)).fetchone():
-                return False
-            _insert(connection, record, half.tobytes(), time.time())
-        return True
+                return None
+            return (_insert(connection, record, half.tobytes(), time.time()),)
+
+    def withdraw(self, filepath: str, change: Change) -> bool:
+        """Forget what ``add_new`` kept, unless the filepath has changed since."""
+        with self._database.write() as connection:
+            row = connection.execute("SELECT sequence FROM image WHERE filepath = ?", (filepath,)).fetchone()
+            return row == change and _remove(connection, filepath)
 
     def add_many(self, records: Iterable[Record], *, visible: bool = False) -> dict[str, str]:  # noqa: ARG002
         """Keep all of ``records`` or, if anything fails, none: one transaction, one wait for the disk.
@@ -187,12 +192,14 @@ class EmbeddedStore:
         self._version = version
 
 
-def _insert(connection: sqlite3.Connection, record: Record, half: bytes, now: float) -> None:
+def _insert(connection: sqlite3.Connection, record: Record, half: bytes, now: float) -> int:
+    """The image's sequence number, which no other will ever have."""
     inserted = connection.execute(
         "INSERT INTO image (filepath, sha256, metadata, timestamp) VALUES (?, ?, ?, ?)",
         (record.filepath, record.sha256, _dump(record.metadata), now),
     )
     connection.execute("INSERT INTO signature VALUES (?, ?)", (inserted.lastrowid, half))
+    return inserted.lastrowid or 0
 
 
 def _remove(connection: sqlite3.Connection, filepath: str) -> bool:

@@ -42,7 +42,6 @@ class Follower:
         self._client = client.options(request_timeout=MANAGE_SECONDS)
         self._alias = alias
         self.memory = memory
-        self._recent: dict[tuple[int, str], int] = {}
         self._asked = threading.Event()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
@@ -95,7 +94,7 @@ class Follower:
     def _round(self) -> None:
         shards, checkpoints, documents = self._look()
         known = self.memory.shards()
-        if self.memory.view() is not None and set(shards) < set(known):
+        if self.memory.view() is not None and self._are_behind_alias(set(known) - set(shards)):
             raise StoreUnavailableError("A shard of the index has no primary now.")
         if self.memory.view() is None or known != shards:
             self._load(shards, checkpoints, documents)
@@ -108,6 +107,16 @@ class Follower:
             self._catch_up(shards, checkpoints)
         self._tell(documents)
 
+    def _are_behind_alias(self, shards: set[Shard]) -> bool:
+        """Whether any of ``shards`` is of an index that is still behind the alias."""
+        if not shards:
+            return False
+        indices = self._client.indices.get_settings(
+            index=self._alias, name="index.uuid", flat_settings=True
+        ).body
+        there = {index["settings"]["index.uuid"] for index in indices.values()}
+        return any(shard.uuid in there for shard in shards)
+
     def _look(self) -> tuple[list[Shard], list[int], int]:
         """The shards behind the alias; up to where every copy has all their changes; images in all."""
         wanted = (
@@ -115,6 +124,7 @@ class Follower:
             "shards.*.routing.primary",
             "shards.*.docs.count",
             "shards.*.seq_no.global_checkpoint",
+            "shards.*.commit.user_data.history_uuid",
         )
         answer = self._client.indices.stats(
             index=self._alias,
@@ -127,7 +137,7 @@ class Follower:
             for number, copies in stats.get("shards", {}).items():
                 found.extend(
                     (
-                        Shard(index, stats["uuid"], int(number)),
+                        Shard(index, stats["uuid"], int(number), _history(copy)),
                         int(copy["seq_no"]["global_checkpoint"]),
                         int(copy["docs"]["count"]),
                     )
@@ -146,7 +156,6 @@ class Follower:
             raise StoreUnavailableError("Elasticsearch could not refresh all copies of the index.")
 
     def _load(self, shards: list[Shard], checkpoints: list[int], documents: int) -> None:
-        self._recent.clear()
         room = documents <= self.memory.capacity
         if not self.memory.begin(shards) or not room:
             return
@@ -186,19 +195,18 @@ class Follower:
             if seen == checkpoints[number]:
                 continue
             for hits in self._changes(shard, seen, checkpoints[number]):
-                new = [hit for hit in hits if self._recent.get((number, hit["_id"])) != hit["_seq_no"]]
-                if not self._append(new):
+                if not self._append(hits):
                     self.memory.begin(shards)
                     return
-                self._recent.update(((number, hit["_id"]), hit["_seq_no"]) for hit in new)
         self.memory.advance(checkpoints)
-        self._recent = {key: at for key, at in self._recent.items() if at > checkpoints[key[0]]}
 
     def _changes(self, shard: Shard, after: int, until: int) -> Iterator[list[Hit]]:
+        """Not beyond ``until``: what not every copy has may be undone, and its number given to another."""
         while True:
-            hits = reading.changes(self._client, shard.index, shard.number, {"gt": after}, source=SIGNATURE)
+            limits = {"gt": after, "lte": until}
+            hits = reading.changes(self._client, shard.index, shard.number, limits, source=SIGNATURE)
             yield hits
-            if len(hits) < reading.CHANGES or hits[-1]["_seq_no"] >= until:
+            if len(hits) < reading.CHANGES:
                 return
             after = hits[-1]["_seq_no"]
 
@@ -214,3 +222,9 @@ class Follower:
     def _tell(self, documents: int) -> None:
         if self.memory.note(documents):
             log.info("%s", self.memory.sentence)
+
+
+def _history(copy: dict[str, Any]) -> str:
+    """Another one where changes that were acknowledged may be gone: after a restore, or a stale copy made
+    the primary by force."""
+    return str(copy.get("commit", {}).get("user_data", {}).get("history_uuid", ""))

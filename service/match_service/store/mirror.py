@@ -15,7 +15,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import cache
 from typing import Final, NamedTuple
 
@@ -57,6 +57,8 @@ class Shard:
     index: str
     uuid: str
     number: int
+    history: str = ""
+    """Whose sequence numbers they are; another after a restore."""
 
 
 class MirrorMemory:
@@ -118,9 +120,10 @@ class MirrorMemory:
         """Empty the memory and stop searches until ``finish``; False if it cannot hold so many shards."""
         self._header[_GENERATION] += 1 if self.generation % 2 == 0 else 2
         self._header[_ROWS] = 0
-        names = json.dumps([(shard.index, shard.uuid, shard.number) for shard in shards]).encode()
+        names = json.dumps([astuple(shard) for shard in shards]).encode()
         if len(shards) > _MAX_SHARDS or _NAMES_AT + len(names) > _HEADER_BYTES:
             return False
+        self._header[_NAMES_SIZE] = 0  # a writer that dies in the next line leaves no torn names
         self._map[_NAMES_AT : _NAMES_AT + len(names)] = names
         self._header[_NAMES_SIZE] = len(names)
         return True
@@ -198,8 +201,11 @@ class MirrorMemory:
         if generation == 0 or generation % 2:
             return None
         # In this order: rows are written before the checkpoints that vouch for them.
-        shards, checkpoints = self.shards(), self.checkpoints()
-        view = MirrorView(self, generation, list(zip(shards, checkpoints, strict=True)), self.rows)
+        try:
+            shards = list(zip(self.shards(), self.checkpoints(), strict=True))
+        except ValueError:  # another process is writing other names
+            return None
+        view = MirrorView(self, generation, shards, self.rows)
         return view if view.valid() else None
 
     def search(self, query: scan.Query, rows: int) -> "Near":

@@ -11,7 +11,7 @@ from typing import Final
 
 from match_service.errors import StoreUnavailableError
 from match_service.model import Match, Record, Stored, Views
-from match_service.store.base import DISTANCE_CUTOFF, Facts, Store
+from match_service.store.base import DISTANCE_CUTOFF, Change, Facts, Store
 from match_service.store.review import Review
 from match_service.thumbnails import Thumbnails
 
@@ -36,11 +36,17 @@ class PicturedStore:
         self._store.add(record)
         self._keep(record)
 
-    def add_new(self, record: Record) -> bool:
+    def add_new(self, record: Record) -> Change | None:
         added = self._store.add_new(record)
         if added:
             self._keep(record)
         return added
+
+    def withdraw(self, filepath: str, change: Change) -> bool:
+        withdrawn = self._store.withdraw(filepath, change)
+        if withdrawn:  # only now: the picture may be that of another image
+            self._thumbnails.delete(filepath)
+        return withdrawn
 
     def add_many(self, records: Iterable[Record], *, visible: bool = False) -> dict[str, str]:
         batch = list(records)

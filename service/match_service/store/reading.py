@@ -12,6 +12,7 @@ from match_service.engine import scan
 from match_service.errors import StoreUnavailableError
 from match_service.model import Record, Stored
 from match_service.store import documents
+from match_service.store.base import Change
 from match_service.store.documents import Hit, complete
 from match_service.store.fenced import Patience, fenced, written
 
@@ -81,16 +82,35 @@ def changes(
     return hits
 
 
-def create(client: Elasticsearch, alias: str, record: Record, seconds: int) -> bool:
-    """Index the record unless its filepath is taken; whether it was free."""
+def create(client: Elasticsearch, alias: str, record: Record, seconds: int) -> Change | None:
+    """Index the record unless its filepath is taken; its document's sequence number and primary term."""
     try:
-        written(
+        answer = written(
             lambda: client.index(
                 index=alias,
                 id=match_index.document_id(record.filepath),
                 document=documents.document(record),
                 op_type="create",
                 require_alias=True,
+                refresh="wait_for",
+                timeout=f"{seconds}s",
+            )
+        )
+    except elasticsearch.ConflictError:
+        return None
+    return int(answer["_seq_no"]), int(answer["_primary_term"])
+
+
+def withdraw(client: Elasticsearch, alias: str, filepath: str, change: Change, seconds: int) -> bool:
+    """Delete the document that ``create`` made if it is still as it was then; whether it was."""
+    seq_no, primary_term = change
+    try:
+        written(
+            lambda: client.delete(
+                index=alias,
+                id=match_index.document_id(filepath),
+                if_seq_no=seq_no,
+                if_primary_term=primary_term,
                 refresh="wait_for",
                 timeout=f"{seconds}s",
             )

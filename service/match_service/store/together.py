@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from match_service.errors import StoreUnavailableError
+
 Item = TypeVar("Item")
 
 
@@ -43,8 +45,9 @@ class Together(Generic[Item]):
         try:
             self._write([ticket.item for ticket in tickets])
         except Exception as error:  # noqa: BLE001 - raised where it belongs
-            if len(tickets) == 1:
-                tickets[0].error = error
+            if len(tickets) == 1 or isinstance(error, StoreUnavailableError):
+                for ticket in tickets:
+                    ticket.error = error
             else:  # one of them is to blame; the others shall not suffer
                 for ticket in tickets:
                     self._settle([ticket])
