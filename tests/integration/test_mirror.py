@@ -208,6 +208,65 @@ def test_another_index_behind_the_alias_is_read_anew(url: str, client: Elasticse
     assert (found(replica.store, 1), found(replica.store, 2), replica.exact) == (["old"], ["new"], True)
 
 
+def test_an_index_that_leaves_the_alias_leaves_the_mirror(url: str, client: Elasticsearch) -> None:
+    alias = elastic.make_index(url)
+    replica = Replica(url, alias)
+    replica.store.add(record("old", 1))
+    client.indices.create(index=f"{alias}-000002")
+    names = {f"{alias}-000001": False, f"{alias}-000002": True}
+    both = [{"add": {"index": name, "alias": alias, "is_write_index": last}} for name, last in names.items()]
+    client.indices.update_aliases(actions=both)
+    replica.store.add(record("new", 2))
+    replica.follower.follow()
+    assert len(replica.follower.memory.shards()) == 2
+    client.indices.update_aliases(actions=[{"remove": {"index": f"{alias}-000001", "alias": alias}}])
+    assert (found(replica.store, 1), found(replica.store, 2)) == ([], ["new"])
+    replica.follower.follow()
+    assert (found(replica.store, 1), found(replica.store, 2), replica.exact) == ([], ["new"], True)
+    assert len(replica.follower.memory.shards()) == 1
+
+
+def test_an_index_whose_history_is_another_is_read_anew(url: str, client: Elasticsearch) -> None:
+    """A restore in place keeps the index's uuid, and numbers its changes from where the snapshot was."""
+    alias = elastic.make_index(url)
+    replica = Replica(url, alias)
+    replica.store.add(record("old", 1))
+    replica.follower.follow()
+    index, repository = f"{alias}-000001", f"repository-{alias}"
+    location = {"type": "fs", "settings": {"location": repository}}
+    client.snapshot.create_repository(name=repository, repository=location)
+    client.snapshot.create(repository=repository, snapshot="one", indices=index, wait_for_completion=True)
+    replica.store.add(record("later", 2))
+    replica.follower.follow()
+    client.indices.close(index=index)
+    client.snapshot.restore(repository=repository, snapshot="one", indices=index, wait_for_completion=True)
+    client.cluster.health(index=index, wait_for_status="yellow")
+    replica.store.add(record("else", 3))  # as many changes as the mirror has seen
+    replica.store.add(record("more", 4))
+    replica.follower.follow()
+    assert [found(replica.store, number) for number in (1, 2, 3, 4)] == [["old"], [], ["else"], ["more"]]
+    client.snapshot.delete_repository(name=repository)
+
+
+def test_changes_that_not_every_copy_has_are_left_to_each_search(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their numbers may be given to other changes when the primary fails."""
+    alias = elastic.make_index(url)
+    replica = Replica(url, alias)
+    look = replica.follower._look
+    shards, checkpoints, documents = look()
+    replica.store.add(record("a", 1))
+    monkeypatch.setattr(replica.follower, "_look", lambda: (shards, [checkpoints[0] + 1], documents))
+    replica.store.add(record("b", 2))
+    replica.follower.follow()
+    assert replica.follower.memory.rows == 1
+    assert (found(replica.store, 1), found(replica.store, 2)) == (["a"], ["b"])
+    monkeypatch.setattr(replica.follower, "_look", look)
+    replica.follower.follow()
+    assert replica.follower.memory.rows == 2
+
+
 def test_an_index_that_was_replaced_and_removed_is_missed_by_no_search(
     url: str, client: Elasticsearch
 ) -> None:

@@ -94,7 +94,7 @@ class Follower:
     def _round(self) -> None:
         shards, checkpoints, documents = self._look()
         known = self.memory.shards()
-        if self.memory.view() is not None and self._are_behind_alias(set(known) - set(shards)):
+        if self.memory.view() is not None and self._lacks(known, shards):
             raise StoreUnavailableError("A shard of the index has no primary now.")
         if self.memory.view() is None or known != shards:
             self._load(shards, checkpoints, documents)
@@ -107,15 +107,14 @@ class Follower:
             self._catch_up(shards, checkpoints)
         self._tell(documents)
 
-    def _are_behind_alias(self, shards: set[Shard]) -> bool:
-        """Whether any of ``shards`` is of an index that is still behind the alias."""
-        if not shards:
+    def _lacks(self, known: list[Shard], shards: list[Shard]) -> bool:
+        """Whether one of ``known`` is missing although its index is still behind the alias."""
+        there = {(shard.uuid, shard.number) for shard in shards}
+        missing = {shard.uuid for shard in known if (shard.uuid, shard.number) not in there}
+        if not missing:
             return False
-        indices = self._client.indices.get_settings(
-            index=self._alias, name="index.uuid", flat_settings=True
-        ).body
-        there = {index["settings"]["index.uuid"] for index in indices.values()}
-        return any(shard.uuid in there for shard in shards)
+        indices = self._client.indices.get_settings(index=self._alias, name="index.uuid").body
+        return not missing.isdisjoint(each["settings"]["index"]["uuid"] for each in indices.values())
 
     def _look(self) -> tuple[list[Shard], list[int], int]:
         """The shards behind the alias; up to where every copy has all their changes; images in all."""
