@@ -30,7 +30,7 @@ DEFAULT_NODE_SET: Final[Json] = {
 
 RESERVED_SETTINGS: Final = (
     "cluster.name",
-    "cluster.initial_master_nodes",
+    names.FOUNDERS_SETTING,
     "node.name",
     "node.roles",
     "network",

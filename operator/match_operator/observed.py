@@ -197,18 +197,6 @@ class Observed:
             if item["kind"] == names.RESTORE_KIND and status.get("phase") == "Restoring"
         )
 
-    @property
-    def formed(self) -> bool:
-        """Whether Elasticsearch has ever elected a master, now or by our own record."""
-        if self.elastic and self.elastic.uuid:
-            return True
-        if self.status.get("elasticsearch", {}).get("clusterUUID"):
-            return True
-        configs = [c for c in self.of_kind("ConfigMap") if names.NODE_SET_LABEL in c["metadata"]["labels"]]
-        return bool(configs) and not any(
-            "cluster.initial_master_nodes" in c.get("data", {}).get(names.CONFIG_KEY, "") for c in configs
-        )
-
 
 def text(secret: Json | None, key: str) -> str:
     """What a Secret holds under ``key``; empty where it holds nothing or nothing that is text."""

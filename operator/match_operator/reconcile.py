@@ -8,7 +8,7 @@ the status.
 import logging
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -22,9 +22,8 @@ from match_operator.clients.kube import Kube
 from match_operator.clients.pool import Clients
 from match_operator.config import Config
 from match_operator.credentials import Chance
-from match_operator.desired import elasticsearch
 from match_operator.errors import ElasticsearchError, InvalidSpecError
-from match_operator.plan import index, membership, requests, restart, snapshots, steps
+from match_operator.plan import founding, index, membership, requests, restart, snapshots, steps
 
 Json = dict[str, Any]
 Key = tuple[str, str]
@@ -79,7 +78,7 @@ class Reconciler:
             known = credentials.make(cluster, seen, Chance(self.token, self.now()))
             seen = self._elasticsearch(cluster, seen, known)
             replicas = membership.replicas(cluster, seen)
-            first_masters = _first_masters(cluster, seen, replicas)
+            first_masters = founding.first_masters(cluster, seen, replicas)
             wanted = desired.build(cluster, first_masters, replicas, index.move(cluster, seen), known)
             todo = plan.make(cluster, wanted, seen)
             todo = plan.Plan(problems=todo.problems) if cluster.paused else self._apply(body, todo)
@@ -329,14 +328,3 @@ def _tell_snapshots(elastic: ElasticClient, step: steps.Step) -> None:
             elastic.switch_index(alias, source, target)
         case steps.DropReplaced(name):
             elastic.drop_index(name)
-
-
-def _first_masters(
-    cluster: api.MatchCluster, seen: observed.Observed, replicas: Mapping[str, int]
-) -> tuple[str, ...]:
-    """Nodes that may found the Elasticsearch cluster: those of the first try, until it is founded."""
-    if seen.formed:
-        return ()
-    made = {item["metadata"]["name"]: int(item["spec"]["replicas"]) for item in seen.of_kind("StatefulSet")}
-    first_try = {name: made.get(name, 0) for name in replicas}
-    return elasticsearch.initial_masters(cluster, first_try if made else replicas)

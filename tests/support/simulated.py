@@ -10,15 +10,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import yaml
+
 import match_index
 import world
-from match_operator import names
+from match_operator import desired, names, plan
 from match_operator.api import MatchCluster
 from match_operator.observed import Disk, Elastic, Node, Observed, Shard, Shutdown
-from match_operator.plan import awareness, drain, membership, restart, steps
+from match_operator.plan import awareness, drain, founding, membership, restart, steps
 
 Json = dict[str, Any]
 BAD_IMAGE = "no-such-image"
+FOUNDERS = names.FOUNDERS_SETTING
 
 
 @dataclass
@@ -50,6 +53,10 @@ class World:
     excluded: list[str] = field(default_factory=list)
     shutdowns: dict[str, str] = field(default_factory=dict)
     broken_promises: list[str] = field(default_factory=list)
+    refused: set[tuple[str, str]] = field(default_factory=set)
+    """Children that the API server refuses to write."""
+    told: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Whom each node was told to found the cluster with when it was last started."""
     version: int = 0
     _parsed: MatchCluster | None = None
 
@@ -69,7 +76,12 @@ class World:
 
     def plan(self) -> steps.Plan:
         """What the operator would do now."""
-        return world.plan_for(self.cluster, self.observe())
+        return self._plan_for(self.observe())
+
+    def _plan_for(self, seen: Observed) -> steps.Plan:
+        replicas = membership.replicas(self.cluster, seen)
+        founders = founding.first_masters(self.cluster, seen, replicas)
+        return plan.make(self.cluster, desired.build(self.cluster, founders, replicas), seen)
 
     def ask(self, spec: Json) -> None:
         """Change the spec, as far as the schema and the volumes there are would let a user."""
@@ -87,10 +99,14 @@ class World:
 
     def look(self, crash_after: int | None = None) -> bool:
         """One reconcile, which may die after some steps; whether there was nothing to do or to wait for."""
-        seen = self.observe()
-        todo = world.plan_for(self.cluster, seen)
-        assert not todo.problems, todo.problems
+        todo = self.plan()
+        assert {problem.reason for problem in todo.problems} <= {"FoundersMissing"}, todo.problems
         for step in todo.steps[:crash_after]:
+            if (
+                isinstance(step, steps.Apply)
+                and (step.item["kind"], step.item["metadata"]["name"]) in self.refused
+            ):
+                break
             self.take(step)
         return not todo.steps and not todo.waiting_for
 
@@ -137,6 +153,8 @@ class World:
     def _apply(self, item: Json) -> None:
         ref = (item["kind"], item["metadata"]["name"])
         live = copy.deepcopy(item)
+        if ref[0] == "ConfigMap":
+            self._check_founders(ref, item)
         self.version += 1
         live["metadata"] |= {"generation": 1, "uid": f"uid-{ref[1]}", "resourceVersion": str(self.version)}
         if item["kind"] == "StatefulSet":
@@ -149,6 +167,15 @@ class World:
             fields = ("replicas", "readyReplicas", "updatedReplicas")
             live["status"] = {"observedGeneration": 1} | dict.fromkeys(fields, count)
         self.children[ref] = live
+
+    def _check_founders(self, ref: tuple[str, str], item: Json) -> None:
+        config, before = (_config(i) for i in (item, self.children.get(ref, {})))
+        if "master" not in config["node.roles"]:
+            return
+        if FOUNDERS not in config and not self.voters:
+            self.broken_promises.append(f"{ref[1]} names no founders though nothing is founded")
+        if FOUNDERS in config and "master" in before.get("node.roles", ()) and FOUNDERS not in before:
+            self.broken_promises.append(f"{ref[1]} names founders again")
 
     def _set_replicas(self, count: int) -> None:
         self.replicas = count
@@ -213,9 +240,19 @@ class World:
                 continue
             if name in self.nodes:
                 continue
-            config = sets[name.rpartition("-")[0]]["data"][names.CONFIG_KEY]
-            self.nodes[name] = Node(f"id-{name}", "8.19.21", "- master" in config, "- data" in config)
+            config = _config(sets[name.rpartition("-")[0]])
+            roles = config["node.roles"]
+            self._tell_founders(name, tuple(config.get(FOUNDERS, ())))
+            self.nodes[name] = Node(f"id-{name}", "8.19.21", "master" in roles, "data" in roles)
             return
+
+    def _tell_founders(self, name: str, founders: tuple[str, ...]) -> None:
+        lists = {told for told in self.told.values() if told}
+        if founders and lists - {founders}:
+            self.broken_promises.append(
+                f"{name} was told of other founders than the rest: {founders}, {lists}"
+            )
+        self.told[name] = founders
 
     def _answer(self) -> None:
         """Members are ready, but for those whose shutdown is announced: they close their readiness port."""
@@ -237,8 +274,7 @@ class World:
     def _vote(self) -> None:
         alive = {n for n, node in self.nodes.items() if node.is_master}
         if not self.voters:
-            wanted = {n for n, s in membership.wanted(self.cluster).items() if s.is_master}
-            self.voters = alive if wanted and wanted <= alive else set()
+            self.voters = next((set(self.told[n]) for n in sorted(alive) if self._founds(n, alive)), set())
             return
         if self._has_quorum():
             votes = alive - set(self.excluded)
@@ -246,6 +282,10 @@ class World:
                 # Elasticsearch does not drop the vote of a node that is merely away below three.
                 votes |= self.voters - set(self.excluded) - alive
             self.voters = votes or self.voters
+
+    def _founds(self, name: str, alive: set[str]) -> bool:
+        founders = set(self.told[name])
+        return name in founders and 2 * len(founders & alive) > len(founders)
 
     def _has_quorum(self) -> bool:
         alive = {n for n, node in self.nodes.items() if node.is_master} & self.voters
@@ -342,6 +382,11 @@ class World:
         aware = (awareness.SETTING, awareness.MARK)
         settings = {name: value for name, value in self.settings.items() if name not in aware}
         return (settings, self.excluded, self.shutdowns)
+
+
+def _config(config_map: Json) -> Json:
+    config: Json = yaml.safe_load(config_map.get("data", {}).get(names.CONFIG_KEY, "{}"))
+    return config
 
 
 def _revision(item: Json) -> str:

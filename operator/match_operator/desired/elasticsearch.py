@@ -97,7 +97,7 @@ def config_map(cluster: MatchCluster, node_set: NodeSet, initial_masters: tuple[
     """
     content = settings(cluster, node_set)
     if initial_masters and node_set.is_master:
-        content["cluster.initial_master_nodes"] = list(initial_masters)
+        content[names.FOUNDERS_SETTING] = list(initial_masters)
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",

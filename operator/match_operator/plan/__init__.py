@@ -14,6 +14,7 @@ from match_operator.observed import Observed
 from match_operator.plan import (
     awareness,
     drain,
+    founding,
     index,
     ownership,
     restart,
@@ -55,6 +56,7 @@ def make(cluster: MatchCluster, wanted: list[Json], seen: Observed) -> Plan:
         *growth.problems,
         *versions.problems(cluster, seen),
         *security.problems(cluster),
+        *founding.problems(cluster, seen),
         *index.problems(cluster, seen),
         *leaving.problems,
     ]

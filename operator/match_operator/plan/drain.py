@@ -16,7 +16,7 @@ from typing import Any, Final
 from match_operator import names, observed
 from match_operator.api import MatchCluster
 from match_operator.observed import Elastic, Observed, Shard
-from match_operator.plan import membership
+from match_operator.plan import founding, membership
 from match_operator.plan.steps import (
     AdmitVoters,
     ChangeSettings,
@@ -61,7 +61,7 @@ def make(cluster: MatchCluster, seen: Observed) -> Plan:
 
 def _silent(seen: Observed, name: str) -> str:
     reason = f"Elasticsearch to answer before {name} can be removed: {seen.silence}"
-    if seen.formed:
+    if founding.formed(seen):
         return reason
     return f"{reason}; as it has never answered yet, the MatchCluster may also be deleted and made anew"
 

@@ -61,13 +61,14 @@ def replicas(cluster: MatchCluster, seen: Observed) -> dict[str, int]:
     those are missing too, its volumes do, so a MatchCluster made anew over them finds all its shards.
     """
     return {
-        name: max(node_set.count, _present(name, seen))
+        name: max(node_set.count, present(name, seen))
         for node_set in cluster.node_sets
         for name in [names.node_set(cluster.name, node_set.name)]
     }
 
 
-def _present(name: str, seen: Observed) -> int:
+def present(name: str, seen: Observed) -> int:
+    """Nodes of a node set, by the name of its StatefulSet, that there are or of which there is a trace."""
     live = seen.children.get(("StatefulSet", name))
     if live is not None:
         replicas: int = live["spec"]["replicas"]

@@ -67,6 +67,79 @@ def check(there):
         assert len({there.host(c.node) for c in there.copies}) == min(len(hosts), len(there.copies))
 
 
+FOUNDED_BY = [
+    [("masters", {"roles": ["master"]}), ("data", {"roles": ["data"]})],
+    [("data", {"roles": ["data"]}), ("masters", {"roles": ["master"]})],
+    [("a", {}), ("b", {"roles": ["master"]})],
+    [("a", {}), ("b", {"count": 1})],
+]
+"""Node sets of a new MatchCluster, in the order in which they are made."""
+
+
+@pytest.mark.parametrize("sets", FOUNDED_BY, ids=lambda sets: "-".join(name for name, _ in sets))
+def test_a_crash_after_any_step_of_the_first_look_ends_as_asked(sets):
+    for crash_after in range(len(World(node_sets(*sets)).plan().steps)):
+        there = World(node_sets(*sets))
+        there.look(crash_after)
+        settle(there)
+        check(there)
+
+
+@pytest.mark.parametrize("sets", FOUNDED_BY, ids=lambda sets: "-".join(name for name, _ in sets))
+@pytest.mark.parametrize("kind", ["ConfigMap", "StatefulSet"])
+def test_a_first_try_that_was_refused_ends_as_asked_once_it_is_corrected(sets, kind):
+    for name, _ in sets:
+        there = World(node_sets(*sets), refused={(kind, f"photos-es-{name}")})
+        for _ in range(5):
+            there.look()
+            there.tick()
+        there.refused.clear()
+        settle(there)
+        check(there)
+
+
+@st.composite
+def founded(draw):
+    """Specs that follow one another before anything is founded, and one that asks for all of their nodes."""
+    sets = draw(st.permutations(draw(st.sampled_from(FOUNDED_BY))))
+    counts = draw(st.lists(st.lists(COUNTS, min_size=len(sets), max_size=len(sets)), min_size=1, max_size=3))
+    return [
+        node_sets(
+            *((name, fields | {"count": count}) for (name, fields), count in zip(sets, each, strict=True))
+        )
+        for each in [*counts, [max(of) for of in zip(*counts, strict=True)]]
+    ]
+
+
+MISHAPS = st.lists(
+    st.tuples(
+        st.sets(st.tuples(st.sampled_from(["ConfigMap", "StatefulSet"]), st.sampled_from("ab")), max_size=2),
+        st.integers(0, 12),
+        st.integers(0, 3),
+    ),
+    max_size=6,
+)
+"""For each look: what is refused, of the first or second node set; when the operator dies; moves."""
+
+
+@given(founded(), MISHAPS)
+@settings(max_examples=EXAMPLES, deadline=None, phases=[Phase.generate])
+def test_any_mishaps_before_it_is_founded_end_as_asked(specs, mishaps):
+    *specs, last = specs
+    there = World(specs[0])
+    for number, (refused, crash_after, moves) in enumerate(mishaps):
+        there.ask(specs[number % len(specs)])
+        called = dict(zip("ab", [s["name"] for s in there.spec["elasticsearch"]["nodeSets"]], strict=True))
+        there.refused = {(kind, f"photos-es-{called[which]}") for kind, which in refused}
+        there.look(crash_after)
+        for _ in range(moves):
+            there.tick()
+    there.refused.clear()
+    there.ask(last)
+    settle(there)
+    check(there)
+
+
 CHANGES = st.lists(st.tuples(specs(), st.booleans(), PAUSES), min_size=1, max_size=4)
 """A spec, whether it names an image that does not exist until it is corrected, and what happens meanwhile."""
 
