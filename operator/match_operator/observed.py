@@ -148,6 +148,19 @@ class Elastic:
 
 
 @dataclass(frozen=True, slots=True)
+class Rewritten:
+    """What became of values of an object as soon as it was applied, so that another apply mends nothing.
+
+    The API server drops some empty values and fills others in, and webhooks change what they like.
+    """
+
+    fingerprint: str
+    """Of the object that was applied."""
+    values: Mapping[str, Any]
+    """By path; None where nothing was left."""
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """Children by kind and name, and Elasticsearch where it answered."""
 
@@ -163,6 +176,8 @@ class Observed:
     """When this was seen."""
     given: Mapping[str, Json | None] = field(default_factory=dict)
     """The user's own Secrets that the spec names, by name; None where there is none of that name."""
+    rewritten: Mapping[Ref, Rewritten] = field(default_factory=dict)
+    """What the API server made of the last apply of a child."""
 
     def of_kind(self, kind: str) -> list[Json]:
         """Children of a kind, by name."""
@@ -210,6 +225,12 @@ def controller_uid(item: Json) -> str | None:
     """UID of the object's controller."""
     owners = item["metadata"].get("ownerReferences") or []
     return next((o["uid"] for o in owners if o.get("controller")), None)
+
+
+def fingerprint(item: Json) -> str:
+    """Of what was applied as this object; empty where it was not the operator."""
+    value: str = (item["metadata"].get("annotations") or {}).get(names.APPLIED_ANNOTATION, "")
+    return value
 
 
 def is_ready(pod: Json) -> bool:

@@ -23,6 +23,7 @@ from match_operator.clients.pool import Clients
 from match_operator.config import Config
 from match_operator.credentials import Chance
 from match_operator.errors import ElasticsearchError, InvalidSpecError
+from match_operator.merge import drifts
 from match_operator.plan import founding, index, membership, requests, restart, snapshots, steps
 
 Json = dict[str, Any]
@@ -51,6 +52,8 @@ class Reconciler:
     token: Callable[[], str] = field(default=lambda: secrets.token_urlsafe(32))
     _clients: Clients = field(init=False)
     _counted: dict[Key, float] = field(default_factory=dict)
+    _rewritten: dict[Key, dict[observed.Ref, observed.Rewritten]] = field(default_factory=dict)
+    """Lost with the process, which then applies such a child once more."""
     _events: Recorder = field(init=False)
     calm: Calm = field(default_factory=Calm)
 
@@ -112,6 +115,7 @@ class Reconciler:
             given=given,
             requests=self.kube.requests(cluster.namespace, cluster.name),
             now=self.now(),
+            rewritten=self._rewritten.get((cluster.namespace, cluster.name), {}),
         )
 
     def _elasticsearch(
@@ -168,7 +172,7 @@ class Reconciler:
             case steps.KeepResolved(annotation):
                 self.kube.annotate(body, {names.RESOLVED_ANNOTATION: annotation})
             case steps.Apply(item, why):
-                self.kube.apply(item, missing=why == "missing")
+                self._note(_key(body), item, self.kube.apply(item, missing=why == "missing"))
             case steps.Remove(item) | steps.ReplacePod(item):
                 self.kube.delete(item)
             case steps.Recreate(item):
@@ -181,6 +185,10 @@ class Reconciler:
                 self.kube.change(claim, {"resources": {"requests": {"storage": size}}})
             case _:
                 self._tell(_key(body), step)
+
+    def _note(self, key: Key, item: Json, answer: Json) -> None:
+        made = observed.Rewritten(observed.fingerprint(item), dict(drifts(item, answer)))
+        self._rewritten.setdefault(key, {})[item["kind"], item["metadata"]["name"]] = made
 
     def _answer(self, answer: requests.Answer) -> bool:
         """Do what a request needs now and say so in its status; whether it is under way."""
@@ -243,6 +251,7 @@ class Reconciler:
 
     def _forget(self, key: Key) -> None:
         self._counted.pop(key, None)
+        self._rewritten.pop(key, None)
         self.calm.forget(key)
         self._clients.leave(key)
 

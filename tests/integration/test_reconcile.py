@@ -9,6 +9,7 @@ import world
 from apiserver import Bench
 from labcluster.progress import LabError
 from match_operator.config import Config
+from match_operator.reconcile import Reconciler
 
 pytestmark = pytest.mark.cluster
 
@@ -20,6 +21,51 @@ def test_a_second_reconcile_finds_nothing_to_do(bench: Bench):
     before = managed(bench)
     bench.reconcile()
     assert managed(bench) == before
+
+
+def test_values_that_the_api_server_rewrites_are_settled_as_it_has_them(bench: Bench):
+    bench.apply(
+        {"api": {"podTemplate": ODD}, "elasticsearch": {"nodeSets": [{"name": "a", "podTemplate": ODD}]}}
+    )
+    reconcile = Reconciler(bench.config, bench.kube)
+    for _ in range(3):
+        reconcile((bench.namespace, "photos"))
+    assert "Repairing" not in {reason for reason, _ in events(bench)}
+    bench.kubectl("patch", "deployment", "photos-api", "--type=merge", "-p", HOST_NETWORK)
+    reconcile((bench.namespace, "photos"))
+    assert "hostNetwork" not in bench.get("deployment", "photos-api")["spec"]["template"]["spec"]
+    assert {message for reason, message in events(bench) if reason == "Repairing"} == {
+        "repairing spec.template.spec.hostNetwork of Deployment photos-api"
+    }
+
+
+SPREAD = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"x": "y"}}}
+ODD = {
+    "spec": {
+        "hostNetwork": False,
+        "tolerations": [{"key": "a", "operator": "Equal", "value": "", "effect": "NoSchedule"}],
+        "topologySpreadConstraints": [
+            SPREAD | {"maxSkew": 2, "whenUnsatisfiable": "DoNotSchedule"},
+            SPREAD | {"maxSkew": 1, "whenUnsatisfiable": "ScheduleAnyway"},
+        ],
+        "volumes": [{"name": "v", "emptyDir": {"medium": "", "sizeLimit": "1024Mi"}}],
+        "containers": [
+            {
+                "name": "side",
+                "image": "side:1",
+                "env": [{"name": "EMPTY", "value": ""}],
+                "volumeMounts": [{"name": "v", "mountPath": "/v", "readOnly": False}],
+                "livenessProbe": {
+                    "tcpSocket": {"port": 1},
+                    "initialDelaySeconds": 0,
+                    "timeoutSeconds": 0,
+                },
+            }
+        ],
+    }
+}
+"""Values that Kubernetes keeps in another form: empty ones not at all, and some zeros as its default."""
+HOST_NETWORK = json.dumps({"spec": {"template": {"spec": {"hostNetwork": True}}}})
 
 
 def managed(bench: Bench) -> dict[str, Any]:

@@ -189,8 +189,8 @@ PAINS = (
             Proof(
                 UNIT + "test_plan.py::test_a_settled_cluster_has_nothing_to_do",
                 OPERATOR + "plan/__init__.py",
-                "elif path := drift(item, live):",
-                "elif path := drift(live, item):",
+                "elif path := drift(item, live, _rewritten(item, seen)):",
+                "elif path := drift(live, item, _rewritten(item, seen)):",
             ),
         ),
     ),

@@ -87,8 +87,8 @@ class Kube:
             sorted(found, key=lambda item: (item["metadata"]["creationTimestamp"], item["metadata"]["name"]))
         )
 
-    def apply(self, item: Json, *, missing: bool) -> None:
-        """Server-side apply; an object believed ``missing`` is never taken from someone else."""
+    def apply(self, item: Json, *, missing: bool) -> Json:
+        """Server-side apply; the object as it then is. One believed ``missing`` is taken from nobody else."""
         metadata = item["metadata"]
         path = _path(item["kind"], metadata["namespace"], metadata["name"])
         if missing and (there := self._get(path)):
@@ -98,7 +98,7 @@ class Kube:
                     f"{item['kind']} {metadata['name']} exists already and does not belong to this "
                     "MatchCluster; delete it or give the MatchCluster another name"
                 )
-        self._apply(path, item)
+        return self._apply(path, item)
 
     def annotate(self, cluster: Json, annotations: Mapping[str, str]) -> None:
         """Set annotations of a MatchCluster, and no other field."""
@@ -174,8 +174,8 @@ class Kube:
         path = _path("Lease", metadata["namespace"], metadata["name"])
         return self._request("put", path, body=lease, timeout=LEASE_TIMEOUT)
 
-    def _apply(self, path: str, item: Json) -> None:
-        self._request(
+    def _apply(self, path: str, item: Json) -> Json:
+        return self._request(
             "patch",
             path,
             body=item,

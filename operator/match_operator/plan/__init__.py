@@ -4,7 +4,7 @@ Pure. Each rule answers with a step, or with the sentence that says what it wait
 small; the next reconcile looks again and goes on, so any of them may be repeated, or lost in a crash.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from match_operator import names, observed
@@ -111,11 +111,11 @@ def _child_steps(wanted: list[Json], seen: Observed, frozen: set[str]) -> Iterat
             continue
         elif item["kind"] == "StatefulSet" and (observed.is_terminating(live) or volumes.differs(item, live)):
             continue  # its claims cannot be changed; volumes.py has it made anew
-        elif item["kind"] == "Job" and _applied(live) != _applied(item):
+        elif item["kind"] == "Job" and observed.fingerprint(live) != observed.fingerprint(item):
             yield Remove(live)  # a Job cannot be changed; the next look makes it anew
-        elif _applied(live) != _applied(item):
+        elif observed.fingerprint(live) != observed.fingerprint(item):
             yield Apply(item, "changed")
-        elif path := drift(item, live):
+        elif path := drift(item, live, _rewritten(item, seen)):
             yield Apply(item, path)
     for ref, live in seen.children.items():
         removable = ref[0] in REMOVABLE
@@ -124,10 +124,9 @@ def _child_steps(wanted: list[Json], seen: Observed, frozen: set[str]) -> Iterat
             yield Remove(live)
 
 
-def _applied(item: Json) -> str | None:
-    annotations = item["metadata"].get("annotations") or {}
-    value: str | None = annotations.get(names.APPLIED_ANNOTATION)
-    return value
+def _rewritten(item: Json, seen: Observed) -> Mapping[str, Any]:
+    known = seen.rewritten.get((item["kind"], item["metadata"]["name"]))
+    return known.values if known and known.fingerprint == observed.fingerprint(item) else {}
 
 
 __all__ = ["Plan", "Problem", "make"]

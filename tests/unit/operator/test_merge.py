@@ -22,6 +22,15 @@ def test_null_removes_a_field():
     }
 
 
+def spread(when, skew):
+    return {"topologyKey": "zone", "whenUnsatisfiable": when, "maxSkew": skew}
+
+
+def test_two_constraints_of_one_topology_are_both_kept():
+    both = {"topologySpreadConstraints": [spread("DoNotSchedule", 2), spread("ScheduleAnyway", 1)]}
+    assert merge.merge({"topologySpreadConstraints": []}, both) == both
+
+
 @pytest.mark.parametrize(
     ("desired", "live"),
     [
@@ -35,6 +44,16 @@ def test_null_removes_a_field():
             {"containers": [{"name": "a", "image": "x"}]},
             {"containers": [{"name": "injected"}, {"name": "a", "image": "x", "stdin": False}]},
             id="a container someone else added",
+        ),
+        pytest.param(
+            {"volumes": [{"name": "a", "emptyDir": {"sizeLimit": "1024Mi"}}]},
+            {"volumes": [{"name": "a", "emptyDir": {"sizeLimit": "1Gi"}}]},
+            id="a canonical quantity outside of resources",
+        ),
+        pytest.param(
+            {"topologySpreadConstraints": [spread("DoNotSchedule", 2), spread("ScheduleAnyway", 1)]},
+            {"topologySpreadConstraints": [spread("DoNotSchedule", 2), spread("ScheduleAnyway", 1)]},
+            id="two constraints of one topology",
         ),
         pytest.param({"emptyDir": {}}, {"emptyDir": None}, id="empty and absent"),
     ],
@@ -56,6 +75,16 @@ def test_what_others_added_is_no_drift(desired, live):
 )  # fmt: skip
 def test_drift_names_the_path(desired, live, path):
     assert merge.drift(desired, live) == path
+
+
+def test_what_an_apply_came_back_as_is_no_drift_until_it_changes():
+    desired = {"hostNetwork": False, "env": [{"name": "A", "value": ""}], "timeoutSeconds": 0}
+    answer = {"env": [{"name": "A"}], "timeoutSeconds": 1}
+    rewritten = dict(merge.drifts(desired, answer))
+    assert merge.drift(desired, answer, rewritten) is None
+    assert merge.drift(desired, answer | {"hostNetwork": True}, rewritten) == "hostNetwork"
+    assert merge.drift(desired, answer | {"env": []}, rewritten) == "env[A]"
+    assert merge.drift(desired, answer | {"timeoutSeconds": 2}, rewritten) == "timeoutSeconds"
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import pytest
 import match_index
 import world
 from match_operator import plan
+from match_operator.observed import Rewritten, fingerprint
 from match_operator.plan.steps import Apply, CreateIndex, KeepResolved, PutTemplate, Remove, UpdateIndex
 from world import kept as of
 from world import node_sets
@@ -36,6 +37,19 @@ def test_a_hand_edit_is_repaired_and_named():
     seen = world.seen(of())
     seen.children["Deployment", "photos-api"]["spec"]["replicas"] = 7
     assert [(s.item["kind"], s.why) for s in make(of(), seen).steps] == [("Deployment", "spec.replicas")]
+
+
+def test_what_the_api_server_makes_of_an_apply_is_not_repaired_until_somebody_changes_it():
+    cluster = of({"api": {"podTemplate": {"spec": {"hostNetwork": False}}}})
+    live = world.seen(cluster).children["Deployment", "photos-api"]
+    del live["spec"]["template"]["spec"]["hostNetwork"]
+    values = {"spec.template.spec.hostNetwork": None}
+    known = {("Deployment", "photos-api"): Rewritten(fingerprint(live), values)}
+    seen = world.seen(cluster, rewritten=known)
+    seen.children["Deployment", "photos-api"] = live
+    assert make(cluster, seen).steps == ()
+    live["spec"]["template"]["spec"]["hostNetwork"] = True
+    assert [s.why for s in make(cluster, seen).steps] == ["spec.template.spec.hostNetwork"]
 
 
 def test_a_changed_spec_is_applied():
