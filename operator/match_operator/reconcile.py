@@ -5,6 +5,7 @@ times, and die anywhere. Reads happen in ``_children`` and ``_elasticsearch``, w
 the status.
 """
 
+import contextlib
 import logging
 import secrets
 import time
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from match_operator import access, api, credentials, desired, metrics, names, observed, plan, status
+from match_operator import access, api, credentials, desired, metrics, names, observed, plan, status, unread
 from match_operator.calm import RARELY, Calm
 from match_operator.clients import external
 from match_operator.clients.elastic import ElasticClient
@@ -22,9 +23,9 @@ from match_operator.clients.kube import Kube
 from match_operator.clients.pool import Clients
 from match_operator.config import Config
 from match_operator.credentials import Chance
-from match_operator.errors import ElasticsearchError, InvalidSpecError
+from match_operator.errors import ElasticsearchError, ForbiddenError, InvalidSpecError
 from match_operator.merge import drifts
-from match_operator.plan import founding, index, membership, requests, restart, snapshots, steps
+from match_operator.plan import founding, index, membership, refusals, requests, restart, snapshots, steps
 
 Json = dict[str, Any]
 Key = tuple[str, str]
@@ -78,20 +79,19 @@ class Reconciler:
         try:
             cluster = api.from_body(body, self.config)
             seen = self._children(cluster, body)
-            known = credentials.make(cluster, seen, Chance(self.token, self.now()))
-            seen = self._elasticsearch(cluster, seen, known)
-            replicas = membership.replicas(cluster, seen)
-            first_masters = founding.first_masters(cluster, seen, replicas)
-            wanted = desired.build(cluster, first_masters, replicas, index.move(cluster, seen), known)
-            todo = plan.make(cluster, wanted, seen)
-            todo = plan.Plan(problems=todo.problems) if cluster.paused else self._apply(body, todo)
-        except InvalidSpecError as error:
-            self._report(key, body, status.invalid(body, str(error), self.now()))
+        except (InvalidSpecError, ForbiddenError) as error:
+            self._report(key, body, self._unread(body, error))
             return self.config.resync_seconds
+        known = credentials.make(cluster, seen, Chance(self.token, self.now()))
+        seen = self._elasticsearch(cluster, seen, known)
+        todo = _plan(cluster, seen, known)
+        todo = plan.Plan(problems=todo.problems) if cluster.paused else self._apply(body, todo)
         new = status.make(cluster, seen, todo, self.now())
         self._report(key, body, new)
         under_way = [self._answer(answer) for answer in requests.answers(cluster, seen, todo.trouble)]
-        busy = "operation" in new or todo.steps or any(under_way) or (todo.aside and not todo.trouble)
+        # With a problem there is no operation, though nodes may be on their way all the same.
+        busy = "operation" in new or todo.steps or todo.waiting_for or any(under_way)
+        busy = busy or (todo.aside and not todo.trouble)
         if cluster.external and seen.elastic is None:
             return SILENT_SECONDS
         if busy:
@@ -130,30 +130,53 @@ class Reconciler:
         except ElasticsearchError as error:
             return replace(seen, silence=str(error))
 
+    def _unread(self, body: Json, error: InvalidSpecError | ForbiddenError) -> Json:
+        """The status where the spec, or what there is, cannot be read."""
+        key, health, children = _key(body), "", None
+        with contextlib.suppress(ForbiddenError):
+            children = observed.Observed(self.kube.children(*key))
+        if client := self._clients.of(key):
+            try:
+                health = client.observe(body["spec"]["index"]["name"]).health
+            except ElasticsearchError:
+                health = "unknown"
+        return unread.make(body, plan.Problem(error.reason, str(error)), children, health, self.now())
+
     def _apply(self, body: Json, todo: plan.Plan) -> plan.Plan:
         """Take the steps; the plan as it then stands, with what was refused or must wait."""
-        taken: list[steps.Step] = []
-        for step in todo.steps:
+        tried = _Tried()
+        self._take_each(body, todo.steps, tried)
+        if not tried.waiting_for and not any(map(refusals.changes_pods, tried.taken)):
+            self._take_each(body, todo.otherwise, tried)
+        trouble = self._apply_aside(body, todo.aside)
+        for reason in dict.fromkeys(step.reason for step in tried.taken):
+            said = "; ".join(str(step) for step in tried.taken if step.reason == reason)
+            self._events.say(body, reason, said)
+        # What several steps were refused for is told once.
+        problems = dict.fromkeys(refusals.problem(*refusal) for refusal in tried.refused)
+        return replace(
+            todo,
+            steps=tuple(tried.taken),
+            problems=(*todo.problems, *problems),
+            waiting_for=tried.waiting_for or todo.waiting_for,
+            trouble=trouble,
+        )
+
+    def _take_each(self, body: Json, todo: tuple[steps.Step, ...], tried: "_Tried") -> None:
+        for step in todo:
+            if refusals.builds_on(step, [refused for refused, _ in tried.refused]):
+                continue
             _log(_key(body), step)
             try:
                 self._take(body, step)
             except ElasticsearchError as error:
-                todo = replace(todo, waiting_for=f"Elasticsearch ({step}): {error}")
-                break
-            except InvalidSpecError as error:
-                if not isinstance(step, steps.GrowVolume):
-                    raise
-                # A full disk's neighbours go on growing, and everything else goes on as well.
-                refused = plan.Problem("VolumeGrowthRefused", f"{step} is refused: {error}")
-                todo = replace(todo, problems=(*todo.problems, refused))
+                tried.waiting_for = f"Elasticsearch ({step}): {error}"
+                return
+            except (InvalidSpecError, ForbiddenError) as error:
+                tried.refused.append((step, error))
             else:
-                taken.append(step)
+                tried.taken.append(step)
                 metrics.decided(_key(body), step.reason)
-        trouble = self._apply_aside(body, todo.aside)
-        for reason in dict.fromkeys(step.reason for step in taken):
-            said = "; ".join(str(step) for step in taken if step.reason == reason)
-            self._events.say(body, reason, said)
-        return replace(todo, steps=tuple(taken), trouble=trouble)
 
     def _apply_aside(self, body: Json, aside: tuple[steps.Step, ...]) -> str:
         """Take steps for snapshots; why one of them could not be."""
@@ -254,6 +277,25 @@ class Reconciler:
         self._rewritten.pop(key, None)
         self.calm.forget(key)
         self._clients.leave(key)
+
+
+@dataclass
+class _Tried:
+    """What became of the steps of a plan."""
+
+    taken: list[steps.Step] = field(default_factory=list)
+    refused: list[tuple[steps.Step, InvalidSpecError | ForbiddenError]] = field(default_factory=list)
+    waiting_for: str = ""
+
+
+def _plan(cluster: api.MatchCluster, seen: observed.Observed, known: credentials.Credentials) -> plan.Plan:
+    replicas = membership.replicas(cluster, seen)
+    first_masters = founding.first_masters(cluster, seen, replicas)
+    try:
+        wanted = desired.build(cluster, first_masters, replicas, index.move(cluster, seen), known)
+    except InvalidSpecError as error:
+        return plan.Plan(problems=(plan.Problem(error.reason, str(error)),))
+    return plan.make(cluster, wanted, seen)
 
 
 def _key(body: Json) -> Key:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from match_operator import names, observed
 from match_operator.api import GIVEN, MatchCluster
+from match_operator.errors import InvalidSpecError
 from match_operator.observed import Observed
 from match_operator.plan import Plan, drain, index, membership, requests, snapshots, versions
 from match_operator.resolved import GENERATED
@@ -38,7 +39,7 @@ def make(cluster: MatchCluster, seen: Observed, plan: Plan, now: datetime) -> Js
     }
     complete = all(part.complete for part in parts.values()) and not plan.steps and not plan.waiting_for
     serving = all(part.serving for part in parts.values())
-    was_ready = _holds(seen.status, "Ready")
+    was_ready = holds(seen.status, "Ready")
     ready = serving and (complete or was_ready)
     phase = _phase(cluster, plan, complete=complete, serving=serving, seen=seen)
     unfinished = next((part for part in parts.values() if not part.complete), None)
@@ -53,7 +54,7 @@ def make(cluster: MatchCluster, seen: Observed, plan: Plan, now: datetime) -> Js
             phase if not ready else "Serving",
             _ready_message(cluster, ready, plan, waiting_for),
         ),
-        ("Reconciling", bool(what), what or "Settled", waiting_for or "everything is as the spec says"),
+        ("Reconciling", bool(what), what or "Settled", waiting_for or _settled_message(plan)),
         _stalled(plan),
         *((f"{name}Ready", part.serving, part.reason, part.message) for name, part in parts.items()),
     ]
@@ -63,7 +64,7 @@ def make(cluster: MatchCluster, seen: Observed, plan: Plan, now: datetime) -> Js
         "observedGeneration": cluster.generation,
         "phase": phase,
         "selector": ",".join(f"{k}={v}" for k, v in names.selector(cluster.name, names.API).items()),
-        "conditions": _conditions(verdicts, cluster.generation, seen.status, now),
+        "conditions": conditions(verdicts, cluster.generation, seen.status, now),
         "elasticsearch": _elasticsearch_numbers(cluster, seen),
         "index": _index_numbers(cluster, seen),
         "api": _api_numbers(cluster, seen),
@@ -73,24 +74,6 @@ def make(cluster: MatchCluster, seen: Observed, plan: Plan, now: datetime) -> Js
     if what:
         status["operation"] = _operation(what, waiting_for or "the objects just written", seen.status, now)
     return status
-
-
-def invalid(body: Json, message: str, now: datetime) -> Json:
-    """Status of an object whose spec cannot be built; what runs already goes on running."""
-    before = dict(body.get("status") or {})
-    generation = body["metadata"].get("generation", 0)
-    verdicts = [
-        ("Ready", _holds(before, "Ready"), "InvalidSpec", message),
-        ("Reconciling", False, "InvalidSpec", message),
-        ("Stalled", True, "InvalidSpec", message),
-    ]
-    kept = [c for c in before.get("conditions", []) if c["type"] not in {v[0] for v in verdicts}]
-    before.pop("operation", None)
-    return before | {
-        "observedGeneration": generation,
-        "phase": "Invalid",
-        "conditions": [*_conditions(verdicts, generation, before, now), *kept],
-    }
 
 
 def of_request(answer: requests.Answer, now: datetime) -> Json:
@@ -109,7 +92,7 @@ def of_request(answer: requests.Answer, now: datetime) -> Json:
         "phase": answer.phase,
         "message": answer.message,
         **answer.facts,
-        "conditions": _conditions(verdicts, generation, before, now),
+        "conditions": conditions(verdicts, generation, before, now),
     }
 
 
@@ -157,6 +140,8 @@ def differs(new: Json, old: Json, *, count_is_due: bool) -> bool:
 def _phase(cluster: MatchCluster, plan: Plan, *, complete: bool, serving: bool, seen: Observed) -> str:
     if cluster.paused:
         return "Paused"
+    if any(problem.reason == InvalidSpecError.reason for problem in plan.problems):
+        return "Invalid"
     if plan.problems:
         return "Stalled"
     if complete:
@@ -171,10 +156,11 @@ def _phase(cluster: MatchCluster, plan: Plan, *, complete: bool, serving: bool, 
 
 def _was_complete(before: Json) -> bool:
     """Whether the cluster was ever whole: only then does a missing part mean loss."""
-    return before.get("phase") in ("Ready", "Updating", "Degraded") or _holds(before, "Ready")
+    return before.get("phase") in ("Ready", "Updating", "Degraded") or holds(before, "Ready")
 
 
-def _holds(status: Json, condition: str) -> bool:
+def holds(status: Json, condition: str) -> bool:
+    """Whether a status has a condition that is true."""
     return any(c["type"] == condition and c["status"] == "True" for c in status.get("conditions", []))
 
 
@@ -186,15 +172,20 @@ def _ready_message(cluster: MatchCluster, ready: bool, plan: Plan, waiting_for: 
     return waiting_for or "the objects were just written"
 
 
+def _settled_message(plan: Plan) -> str:
+    return plan.problems[0].message if plan.problems else "everything is as the spec says"
+
+
 def _stalled(plan: Plan) -> tuple[str, bool, str, str]:
     if plan.problems:
         return ("Stalled", True, plan.problems[0].reason, "; ".join(p.message for p in plan.problems))
     return ("Stalled", False, "Progressing", "nothing stands in the way")
 
 
-def _conditions(
+def conditions(
     verdicts: list[tuple[str, bool, str, str]], generation: int, before: Json, now: datetime
 ) -> list[Json]:
+    """Conditions from type, status, reason and message; ``before`` tells since when each is as it is."""
     earlier = {c["type"]: c for c in before.get("conditions", [])}
     conditions = []
     for kind, holds, reason, message in verdicts:

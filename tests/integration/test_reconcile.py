@@ -4,10 +4,12 @@ import json
 from typing import Any
 
 import pytest
+from kubernetes import config as kubernetes_config
 
 import world
 from apiserver import Bench
 from labcluster.progress import LabError
+from match_operator.clients.kube import Kube
 from match_operator.config import Config
 from match_operator.reconcile import Reconciler
 
@@ -114,6 +116,26 @@ def test_a_policy_that_is_none_is_refused_in_a_condition(bench: Bench):
     bench.apply({"networkPolicy": {"apiFrom": [{"podSelector": {"matchLabels": 7}}]}})
     bench.reconcile()
     assert "the API server refuses what the spec leads to" in bench.stalled()
+
+
+def test_a_right_that_the_operator_lacks_is_named(bench: Bench):
+    rules = [
+        {"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list"]},
+        {"apiGroups": ["", "match.dev", "networking.k8s.io", "policy"], "resources": ["*"], "verbs": ["*"]},
+    ]
+    bench.create({**RBAC, "kind": "Role", "metadata": {"name": "half"}, "rules": rules})
+    bench.kubectl("create", "rolebinding", "half", "--role=half", "--user=half")
+    client = kubernetes_config.new_client_from_config(str(bench.lab.kubeconfig), context=bench.lab.context)
+    client.set_default_header("Impersonate-User", "half")
+    bench.apply()
+    Reconciler(bench.config, Kube(client))((bench.namespace, "photos"))
+    client.close()
+    assert "the operator may not do what it has to" in bench.stalled()
+    assert 'cannot patch resource "statefulsets"' in bench.stalled()
+    assert bench.get("poddisruptionbudget", "photos-api")
+
+
+RBAC = {"apiVersion": "rbac.authorization.k8s.io/v1"}
 
 
 def test_no_object_carries_a_finalizer(bench: Bench):

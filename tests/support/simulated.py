@@ -17,7 +17,7 @@ import world
 from match_operator import desired, names, plan
 from match_operator.api import MatchCluster
 from match_operator.observed import Disk, Elastic, Node, Observed, Shard, Shutdown
-from match_operator.plan import awareness, drain, founding, membership, restart, steps
+from match_operator.plan import awareness, drain, founding, membership, refusals, restart, steps
 
 Json = dict[str, Any]
 BAD_IMAGE = "no-such-image"
@@ -101,13 +101,15 @@ class World:
         """One reconcile, which may die after some steps; whether there was nothing to do or to wait for."""
         todo = self.plan()
         assert {problem.reason for problem in todo.problems} <= {"FoundersMissing"}, todo.problems
+        refused: list[steps.Step] = []
         for step in todo.steps[:crash_after]:
-            if (
-                isinstance(step, steps.Apply)
-                and (step.item["kind"], step.item["metadata"]["name"]) in self.refused
-            ):
-                break
-            self.take(step)
+            if refusals.builds_on(step, refused):
+                continue
+            item = step.item if isinstance(step, steps.Apply) else {"kind": "", "metadata": {"name": ""}}
+            if (item["kind"], item["metadata"]["name"]) in self.refused:
+                refused.append(step)
+            else:
+                self.take(step)
         return not todo.steps and not todo.waiting_for
 
     # --- what steps do

@@ -5,6 +5,7 @@ that the role does not name. The transport, its TLS and its renewal of tokens ar
 """
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -14,7 +15,13 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.dynamic import DynamicClient
 
 from match_operator import names
-from match_operator.errors import ConflictError, InvalidSpecError, KubernetesError
+from match_operator.errors import (
+    ConflictError,
+    ForbiddenError,
+    InvalidSpecError,
+    KubernetesError,
+    PermissionMissingError,
+)
 from match_operator.observed import Json, Ref, controller_uid
 
 _PREFIXES: Final = {
@@ -223,11 +230,22 @@ def _translate(error: ApiException, path: str) -> Exception:
         return _NotFoundError(f"{path}: {message}")
     if error.status == 409:
         return ConflictError(f"{path}: {message}")
+    if error.status == 403 and "must support resize" not in message:
+        return _forbidden(message)
     # Of a field of the wrong type the API server says 500 in a server-side apply, though it is the caller's.
     mistyped = error.status == 500 and "typed patch object" in message
-    if error.status in (400, 422) or mistyped or (error.status == 403 and "must support resize" in message):
+    if error.status in (400, 403, 422) or mistyped:
         return InvalidSpecError(f"the API server refuses what the spec leads to: {message}")
     return KubernetesError(f"{path}: {error.status} {message}")
+
+
+def _forbidden(message: str) -> ForbiddenError:
+    # Of admission, quotas among it, the API server names no user.
+    if re.search(r'User ".*" cannot ', message):
+        return PermissionMissingError(
+            f"the operator may not do what it has to: {message}; give it the role that its chart has"
+        )
+    return ForbiddenError(f"the API server forbids what the spec leads to: {message}")
 
 
 def _path(kind: str, namespace: str, name: str = "") -> str:

@@ -17,13 +17,23 @@ from match_operator.plan import (
     founding,
     index,
     ownership,
+    refusals,
     restart,
     security,
     snapshots,
     versions,
     volumes,
 )
-from match_operator.plan.steps import Apply, KeepResolved, Plan, Problem, Recreate, Remove, Shrink, Step
+from match_operator.plan.steps import (
+    Apply,
+    KeepResolved,
+    Plan,
+    Problem,
+    Recreate,
+    Remove,
+    Shrink,
+    Step,
+)
 
 Json = dict[str, Any]
 
@@ -74,15 +84,16 @@ def make(cluster: MatchCluster, wanted: list[Json], seen: Observed) -> Plan:
     # One that is made anew around its pods has first to be there again.
     steps += [step for step in leaving.steps if not isinstance(step, Shrink) or step.item not in recreated]
     rolling = Plan() if cluster.external else restart.make(cluster, seen)
-    if not any(isinstance(step, Apply | Recreate) and step.item["kind"] == "StatefulSet" for step in steps):
-        # Revisions of a StatefulSet that is about to change say nothing about its pods.
-        steps += rolling.steps
+    # Revisions of a StatefulSet that is about to change say nothing about its pods.
+    revised = any(refusals.changes_pods(step) for step in steps)
+    steps += () if revised else rolling.steps
     waiting_for = leaving.waiting_for or rolling.waiting_for or growth.waiting_for
     waiting_for = waiting_for or index.waiting_for(cluster, seen)
     # Nodes mount the volume of snapshots only once all of them have been restarted.
     idle = not any(problem.reason in index.NOT_OURS for problem in problems) and not rolling.steps
     aside = tuple(snapshots.steps(cluster, seen)) if idle and not rolling.waiting_for else ()
-    return Plan(tuple(steps), tuple(problems), waiting_for, aside)
+    otherwise = rolling.steps if revised else ()
+    return Plan(tuple(steps), tuple(problems), waiting_for, aside, otherwise=otherwise)
 
 
 def _may_be(cluster: MatchCluster, item: Json, seen: Observed) -> bool:

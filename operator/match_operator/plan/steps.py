@@ -382,6 +382,8 @@ class Plan:
     """Steps for snapshots: what serves does not depend on them, so nothing waits for them."""
     trouble: str = ""
     """Why one of these could not be taken."""
+    otherwise: tuple[Step, ...] = ()
+    """Steps to take where none of the changes of a StatefulSet could be made."""
 
 
 def _called(item: Json) -> str:

@@ -4,7 +4,7 @@ import jsonschema
 import pytest
 
 import world
-from match_operator import names, plan, status
+from match_operator import names, plan, status, unread
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 STATUS_SCHEMA = world.SCHEMA["properties"]["status"]
@@ -197,13 +197,14 @@ def test_transition_times_move_only_with_the_status():
 def test_an_invalid_spec_says_so_and_leaves_the_rest_of_the_status():
     before = make(of(), world.seen(of()))
     body = world.body(generation=2) | {"status": before}
-    made = status.invalid(body, "x must be y", NOW)
+    made = unread.make(body, plan.Problem("InvalidSpec", "x must be y"), world.seen(of()), "green", NOW)
     jsonschema.validate(made, STATUS_SCHEMA)
     assert made["phase"] == "Invalid"
     assert made["observedGeneration"] == 2
     assert verdicts(made) == READY | {"Stalled": "True"}
     assert condition(made, "Stalled")["message"] == "x must be y"
     assert made["elasticsearch"] == before["elasticsearch"]
+    assert made["index"] == before["index"]
 
 
 def test_a_paused_cluster_says_so():
