@@ -223,8 +223,24 @@ def text(secret: Json | None, key: str) -> str:
 
 def controller_uid(item: Json) -> str | None:
     """UID of the object's controller."""
+    owner = _controller(item)
+    return owner["uid"] if owner else None
+
+
+def is_somebody_elses(item: Json) -> bool:
+    """Whether a controller that is no MatchCluster made an object, which has our label all the same.
+
+    Pods are their StatefulSet's and ReplicaSet's, and so may volumes be.
+    """
+    owner = _controller(item)
+    if owner is None or item["kind"] in ("Pod", "PersistentVolumeClaim"):
+        return False
+    return owner["kind"] != names.KIND or not owner["apiVersion"].startswith(f"{names.GROUP}/")
+
+
+def _controller(item: Json) -> Json | None:
     owners = item["metadata"].get("ownerReferences") or []
-    return next((o["uid"] for o in owners if o.get("controller")), None)
+    return next((o for o in owners if o.get("controller")), None)
 
 
 def fingerprint(item: Json) -> str:

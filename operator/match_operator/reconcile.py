@@ -107,7 +107,7 @@ class Reconciler:
         return self._rest(cluster)
 
     def _children(self, cluster: api.MatchCluster, body: Json) -> observed.Observed:
-        children = self.kube.children(cluster.namespace, cluster.name)
+        children = self._ours(_key(body))
         given = {name: self.kube.secret(cluster.namespace, name) for name in cluster.given_secrets}
         return observed.Observed(
             children,
@@ -117,6 +117,11 @@ class Reconciler:
             now=self.now(),
             rewritten=self._rewritten.get((cluster.namespace, cluster.name), {}),
         )
+
+    def _ours(self, key: Key) -> dict[observed.Ref, Json]:
+        """What the MatchCluster consists of; somebody else's of the same label counts as not there."""
+        children = self.kube.children(*key)
+        return {ref: item for ref, item in children.items() if not observed.is_somebody_elses(item)}
 
     def _elasticsearch(
         self, cluster: api.MatchCluster, seen: observed.Observed, known: credentials.Credentials
@@ -134,7 +139,7 @@ class Reconciler:
         """The status where the spec, or what there is, cannot be read."""
         key, health, children = _key(body), "", None
         with contextlib.suppress(ForbiddenError):
-            children = observed.Observed(self.kube.children(*key))
+            children = observed.Observed(self._ours(key))
         if client := self._clients.of(key):
             try:
                 health = client.observe(body["spec"]["index"]["name"]).health

@@ -76,7 +76,7 @@ def make(cluster: MatchCluster, wanted: list[Json], seen: Observed) -> Plan:
     frozen = {problem.node_set for problem in problems}
     # A StatefulSet that is made anew takes the spec as it is, so not while part of that is refused.
     steps += [step for step in growth.steps if not isinstance(step, Recreate) or not frozen & {"*"}]
-    steps += _child_steps(wanted, seen, frozen)
+    steps += _child_steps(cluster, wanted, seen, frozen)
     hold = not cluster.external and drain.holds_replicas(cluster, seen)
     steps += [] if cluster.external else awareness.steps(cluster, seen)
     steps += index.steps(cluster, seen, problems, hold_replicas=hold)
@@ -104,11 +104,14 @@ def _may_be(cluster: MatchCluster, item: Json, seen: Observed) -> bool:
 
 def _is_foreign(item: Json, cluster: MatchCluster) -> bool:
     """Whether an object still belongs to an earlier MatchCluster of the same name."""
-    uid = observed.controller_uid(item)
-    return item["kind"] not in ("Pod", "PersistentVolumeClaim") and uid not in (None, cluster.uid)
+    if item["kind"] in ("Pod", "PersistentVolumeClaim") or observed.is_somebody_elses(item):
+        return False
+    return observed.controller_uid(item) not in (None, cluster.uid)
 
 
-def _child_steps(wanted: list[Json], seen: Observed, frozen: set[str]) -> Iterator[Step]:
+def _child_steps(
+    cluster: MatchCluster, wanted: list[Json], seen: Observed, frozen: set[str]
+) -> Iterator[Step]:
     """Applies and removals; existing objects of the node sets that are ``frozen`` stay as they are."""
     kept = set()
     for item in wanted:
@@ -131,7 +134,8 @@ def _child_steps(wanted: list[Json], seen: Observed, frozen: set[str]) -> Iterat
     for ref, live in seen.children.items():
         removable = ref[0] in REMOVABLE
         is_node_set = names.NODE_SET_LABEL in live["metadata"]["labels"]
-        if ref not in kept and removable and not is_node_set and observed.controller_uid(live) is not None:
+        is_ours = observed.controller_uid(live) == cluster.uid
+        if ref not in kept and removable and not is_node_set and is_ours:
             yield Remove(live)
 
 

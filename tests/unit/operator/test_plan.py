@@ -72,6 +72,15 @@ def test_children_of_a_deleted_namesake_are_waited_for_and_not_touched():
     assert "deleted MatchCluster of the same name" in made.waiting_for
 
 
+def test_what_another_controller_made_neither_holds_anything_up_nor_is_removed():
+    seen = world.seen(of())
+    metadata = {"name": "nightly-1", "labels": {"match.dev/cluster": "photos"}}
+    owner = {"apiVersion": "batch/v1", "kind": "CronJob", "uid": "other", "controller": True}
+    job = {"kind": "Job", "metadata": metadata | {"ownerReferences": [owner]}}
+    seen.children["Job", "nightly-1"] = job
+    assert make(of(), seen) == plan.Plan()
+
+
 def test_children_that_lost_their_owner_are_adopted():
     seen = world.seen(of())
     for item in seen.children.values():

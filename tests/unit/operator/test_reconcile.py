@@ -119,6 +119,19 @@ def test_a_refusal_is_looked_at_again_without_haste(looks):
     assert looks.look() == world.CONFIG.resync_seconds
 
 
+def test_what_another_controller_made_with_our_label_counts_as_not_there(looks):
+    owner = {"apiVersion": "other.example/v1", "kind": "ExternalSecret", "uid": "other", "controller": True}
+    metadata = {"name": "other", "labels": {"match.dev/cluster": "photos"}, "ownerReferences": [owner]}
+    foreign = {
+        ref: {"kind": ref[0], "metadata": metadata} for ref in [("Secret", "other"), ("StatefulSet", "other")]
+    }
+    looks.kube.children_ |= foreign
+    looks.ask(OTHER)
+    looks.look()
+    assert looks.kube.children_["Deployment", "photos-api"]["spec"]["replicas"] == 3
+    assert foreign.items() <= looks.kube.children_.items()
+
+
 # --- what cannot be read ---------------------------------------------------------------------------------
 
 UNREADABLE = node_sets(("default", {"config": {"node.name": "mine"}}))
