@@ -127,12 +127,15 @@ def _unsafe(cluster: MatchCluster, seen: Observed, name: str, away: Sequence[str
     """Why a node may not be restarted while those ``away`` are; empty when it may."""
     wanted, elastic = membership.wanted(cluster), seen.elastic
     assert elastic is not None  # noqa: S101 - narrows the type; make() asks only when it answered
+    if name not in elastic.nodes:
+        # Kubernetes calls a pod ready for some seconds more or less than it is a member.
+        return f"node {name} to join the cluster"
     others = [node for node in away if node != name]
     if len(others) >= cluster.max_unavailable:
         return _absence(cluster, seen, others)
     if reason := unhealthy(cluster, elastic):
         return reason
-    if elastic.nodes.get(name) and elastic.nodes[name].is_data and not wanted[name].is_data:
+    if elastic.nodes[name].is_data and not wanted[name].is_data:
         if name not in drain.excluded(elastic):
             return f"shards to be kept off {name}, which is to hold no data"
         if left := membership.shards_on(elastic, [name]):
@@ -142,9 +145,7 @@ def _unsafe(cluster: MatchCluster, seen: Observed, name: str, away: Sequence[str
     absent = [node for node in others if node in wanted and wanted[node].is_master]
     if wanted[name].is_master and absent:
         return f"the master node {absent[0]} to come back before {name} is restarted"
-    if wanted[name].is_master and (reason := membership.missed_vote(elastic, name)):
-        return reason
-    return ""
+    return membership.missed_vote(elastic, name) if wanted[name].is_master else ""
 
 
 def _absence(cluster: MatchCluster, seen: Observed, missing: list[str]) -> str:

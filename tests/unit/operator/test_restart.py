@@ -158,6 +158,14 @@ def test_a_working_node_waits_for_one_that_is_missing():
     assert (replaced(made), made.waiting_for) == ([], "1 of 3 Elasticsearch nodes to become ready")
 
 
+@pytest.mark.parametrize("shutdowns", [None, ()], ids=["settings", "shutdown API"])
+def test_a_node_that_is_ready_and_no_member_is_waited_for(shutdowns):
+    there = without(of(), "photos-es-default-2")
+    made = make(of(), with_elastic(of(), outdated(of()), nodes=there, shutdowns=shutdowns))
+    assert replaced(made) == []
+    assert made.waiting_for == "node photos-es-default-2 to join the cluster"
+
+
 def test_a_working_node_waits_while_elasticsearch_is_silent():
     made = make(of(), replace(outdated(of()), elastic=None, silence="it does not answer"))
     assert (replaced(made), made.waiting_for) == ([], "Elasticsearch to answer: it does not answer")
