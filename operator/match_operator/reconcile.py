@@ -356,10 +356,10 @@ def _tell_index(elastic: ElasticClient, step: steps.Step) -> None:
             elastic.put_template(name, template)
         case steps.CreateIndex(name, body):
             elastic.create_index(name, body)
-        case steps.AbandonIndex(alias, source, target):
-            elastic.abandon_index(alias, source, target)
-        case steps.AllowWrites(alias, name):
-            elastic.allow_writes(alias, name)
+        case steps.AbandonIndex(alias, source, targets):
+            elastic.abandon_index(alias, source, targets)
+        case steps.AllowWrites(alias, name, target, badges):
+            elastic.allow_writes(alias, name, target, badges)
         case steps.DropIndex(name):
             elastic.drop_index(name)
         case steps.UpdateIndex(name, settings):

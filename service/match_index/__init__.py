@@ -25,6 +25,7 @@ from match_index.names import (
     id_bytes,
     id_text,
     is_backing_index,
+    operators_badge,
     review_index,
     template_name,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "index_body",
     "is_backing_index",
     "mappings",
+    "operators_badge",
     "review_body",
     "review_index",
     "settings",

@@ -26,6 +26,11 @@ def badges(alias: str) -> str:
     return f"{alias}.mover."
 
 
+def operators_badge(alias: str) -> str:
+    """The badge that the operator puts in the place of a mover's, so that a successor knows of that one."""
+    return f"{badges(alias)}operator"
+
+
 def review_index(alias: str) -> str:
     """Name of the index in which reviews of duplicates of ``alias`` are kept.
 

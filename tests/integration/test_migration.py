@@ -1,6 +1,8 @@
 """Moving a collection between two indices of a real Elasticsearch while it is written to and searched."""
 
+import argparse
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -12,7 +14,11 @@ from elasticsearch import Elasticsearch
 import elastic
 import match_index
 from labcluster.elasticsearch import shared_node
+from match_operator.access import Access
+from match_operator.clients.elastic import ElasticClient
+from match_operator.errors import ElasticsearchError
 from match_service import engine
+from match_service.commands import migrate
 from match_service.store.elastic import ElasticStore
 from match_service.store.indices import ElasticIndices
 from match_service.store.migration import GaveUpError, Mover
@@ -155,6 +161,93 @@ def test_a_fence_left_by_a_dead_mover_is_lifted_and_the_move_ends(
 
     assert found(store, 6_000) == ["image-waiting"]
     assert store.count() == IMAGES + 1
+
+
+@pytest.fixture
+def operator(url: str) -> Iterator[ElasticClient]:
+    made = ElasticClient(Access(url))
+    yield made
+    made.close()
+
+
+def worn(client: Elasticsearch, alias: str) -> list[str]:
+    target = match_index.backing_index(alias, 2)
+    return list(client.indices.get_alias(index=target)[target]["aliases"])
+
+
+def test_a_mover_whose_fence_the_operator_lifted_cannot_switch(
+    client: Elasticsearch, alias: str, store: ElasticStore, operator: ElasticClient
+) -> None:
+    source, target = (match_index.backing_index(alias, n) for n in (1, 2))
+    living = indices(client, alias)
+    living.take_over()
+    living.fence()
+    operator.allow_writes(alias, source, target, worn(client, alias))
+    store.add(record("image-new", 7_000))
+
+    with pytest.raises(GaveUpError):
+        living.switch()
+    with pytest.raises(GaveUpError):
+        living.unfence()
+
+    assert behind(client, alias) == [source]
+    assert worn(client, alias) == [match_index.operators_badge(alias)]
+    assert found(store, 7_000) == ["image-new"]
+
+
+def test_the_operator_lifts_no_fence_of_a_mover_that_went_on_since_it_looked(
+    client: Elasticsearch, alias: str, operator: ElasticClient
+) -> None:
+    source, target = (match_index.backing_index(alias, n) for n in (1, 2))
+    living = indices(client, alias)
+    living.take_over()
+    living.fence()
+    looked = worn(client, alias)
+    living.unfence()
+    living.fence()
+
+    with pytest.raises(ElasticsearchError):
+        operator.allow_writes(alias, source, target, looked)
+
+    index = client.indices.get(index=source)[source]
+    assert index["aliases"][alias]["is_write_index"] is False
+    assert index["settings"]["index"]["blocks"]["write"] == "true"
+    living.switch()
+
+
+def test_a_mover_whose_move_was_given_up_cannot_switch_to_the_next_target(
+    client: Elasticsearch, alias: str, operator: ElasticClient
+) -> None:
+    source, target = (match_index.backing_index(alias, n) for n in (1, 2))
+    living = indices(client, alias)
+    living.take_over()
+    living.fence()
+    operator.abandon_index(alias, source, [target])
+    indices(client, alias)
+
+    with pytest.raises(GaveUpError):
+        living.switch()
+    assert behind(client, alias) == [source]
+
+
+def test_the_command_that_is_told_to_end_lifts_its_fence(
+    client: Elasticsearch, url: str, alias: str, store: ElasticStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    indices(client, alias)
+    one, two = match_index.backing_index(alias), match_index.backing_index(alias, 2)
+    monkeypatch.setenv("ELASTICSEARCH_URL", url)
+    monkeypatch.setenv("ELASTICSEARCH_INDEX", alias)
+    monkeypatch.setattr(ElasticIndices, "unequal", lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as for the first process of a container
+    try:
+        with pytest.raises(SystemExit) as ended:
+            migrate.run(argparse.Namespace(source=one, target=two))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert behind(client, alias) == [one]
+    store.add(record("image-new", 8_000))
 
 
 def test_the_command_of_the_job_moves_a_collection_and_repeated_finds_it_moved(

@@ -155,9 +155,10 @@ def test_the_operator_may_all_that_it_does(secured: Secured, operator: ElasticCl
     assert operator.observe(ALIAS).shutdowns
     operator.drop_shutdown(node.id)
     operator.flush()
-    operator.allow_writes(ALIAS, ONE)
-    operator.create_index(TWO, {})
-    operator.abandon_index(ALIAS, ONE, TWO)
+    badge = match_index.operators_badge(ALIAS)
+    operator.create_index(TWO, {"aliases": {badge: {}}})
+    operator.allow_writes(ALIAS, ONE, TWO, [badge])
+    operator.abandon_index(ALIAS, ONE, [TWO])
 
 
 def test_the_operator_reads_no_other_documents_and_makes_no_user(

@@ -84,14 +84,24 @@ class ElasticClient:
             if "resource_already_exists_exception" not in str(error):
                 raise
 
-    def abandon_index(self, alias: str, source: str, target: str) -> None:
-        """Remove the target of a move unless it has become the collection, and let the source take writes."""
-        self._move_alias(alias, source, source, {"remove_index": {"index": target}})
+    def abandon_index(self, alias: str, source: str, targets: Iterable[str]) -> None:
+        """Remove targets of a move unless one has become the collection, and let the source take writes."""
+        gone = [{"remove_index": {"index": target}} for target in targets]
+        self._move_alias(alias, source, source, *gone)
         self._unblock(source)
 
-    def allow_writes(self, alias: str, index: str) -> None:
-        """Let an index take writes through its alias."""
-        self._move_alias(alias, index, index)
+    def allow_writes(self, alias: str, index: str, target: str = "", badges: Iterable[str] = ()) -> None:
+        """Let an index take writes through its alias; the mover to ``target`` can then no longer switch.
+
+        Fails if it has another of its ``badges`` meanwhile. Ours takes their place: a successor that sees
+        none would not wait for what was sent before.
+        """
+        taken: list[Json] = [
+            {"remove": {"index": target, "alias": badge, "must_exist": True}} for badge in badges
+        ]
+        if taken:
+            taken.append({"add": {"index": target, "alias": match_index.operators_badge(alias)}})
+        self._move_alias(alias, index, index, *taken)
         self._unblock(index)
 
     def _unblock(self, index: str) -> None:

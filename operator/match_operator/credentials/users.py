@@ -101,7 +101,7 @@ def roles(alias: str, *, older_api: bool = False) -> str:
             "match_operator": {
                 "cluster": ["manage"],
                 "indices": [
-                    {"names": [*own], "privileges": ["all"]},
+                    {"names": [*own, f"{match_index.badges(alias)}*"], "privileges": ["all"]},
                     {"names": [match_index.review_index(alias)], "privileges": ["create_index"]},
                     {
                         "names": ["*"],

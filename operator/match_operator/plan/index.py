@@ -92,7 +92,7 @@ def steps(
     yield from _spare(cluster, seen)
     moving = move(cluster, seen)
     if moving and moving.target not in elastic.spare:
-        yield CreateIndex(moving.target, room)
+        yield CreateIndex(moving.target, room | _badge(cluster, seen))
     yield from _settings(cluster, elastic, hold_replicas=hold_replicas)
 
 
@@ -120,21 +120,43 @@ def _spare(cluster: MatchCluster, seen: Observed) -> Iterator[Step]:
     if seen.elastic is None or len(seen.elastic.indices) != 1:
         return
     [(current, live)] = seen.elastic.indices.items()
-    job = names.migration(cluster.name)
-    if ("Job", job) not in seen.children and _fenced(live, cluster.index.name):
-        yield AllowWrites(cluster.index.name, current)
+    has_job = ("Job", names.migration(cluster.name)) in seen.children
     moved = live["mappings"].get("_meta", {}).get("match", {}).get("moved", {})
     moving = move(cluster, seen)
+    target = moving.target if moving and moving.target in seen.elastic.spare else ""
+    given_up = []
     for name, spare in seen.elastic.spare.items():
         if moved.get("verified") and moved.get("from") == spare["settings"]["index"]["uuid"]:
             yield DropIndex(name, current)
-        elif name in seen.restoring or (moving and name == moving.target):
+        elif name in seen.restoring or target or has_job:
             continue
-        elif (
-            match_index.generation(name) > match_index.generation(current)
-            and ("Job", job) not in seen.children
-        ):
-            yield AbandonIndex(cluster.index.name, current, name)
+        elif match_index.generation(name) > match_index.generation(current):
+            given_up.append(name)
+    if given_up:
+        yield AbandonIndex(cluster.index.name, current, tuple(sorted(given_up)))
+    elif not has_job and _fenced(live, cluster.index.name):
+        yield from _lift(cluster, seen.elastic, current, target)
+
+
+def _lift(cluster: MatchCluster, elastic: Elastic, current: str, target: str) -> Iterator[Step]:
+    """What a mover without a Job has put up: its pod outlives the Job, so it loses its badge with it."""
+    alias = cluster.index.name
+    worn = elastic.spare[target].get("aliases", {}) if target else ()
+    badges = tuple(sorted(name for name in worn if name.startswith(match_index.badges(alias))))
+    # Who takes over a target that has no badge yet lifts a fence himself, and could put up his own before
+    # this arrives.
+    if badges or not target:
+        yield AllowWrites(alias, current, target, badges)
+
+
+def _badge(cluster: MatchCluster, seen: Observed) -> Json:
+    """What the target of a move wears from the beginning: a badge while a mover of an earlier one lives.
+
+    The first mover then waits until what that one has sent has arrived.
+    """
+    if not seen.pods(names.MIGRATION):
+        return {}
+    return {"aliases": {match_index.operators_badge(cluster.index.name): {}}}
 
 
 def _fenced(index: Json, alias: str) -> bool:

@@ -92,19 +92,23 @@ class AbandonIndex:
 
     alias: str
     source: str
-    target: str
+    targets: tuple[str, ...]
+    """All in one request, so that no mover that lives on switches to another of them."""
     reason = "MovingIndex"
 
     def __str__(self) -> str:
-        return f"giving up the move to index {self.target}; {self.source} stays"
+        return f"giving up the move to index {', '.join(self.targets)}; {self.source} stays"
 
 
 @dataclass(frozen=True, slots=True)
 class AllowWrites:
-    """Lift what a move that ended in the middle has left on the collection."""
+    """Lift what a move that ended in the middle has left on the collection; fails if its mover goes on."""
 
     alias: str
     index: str
+    target: str = ""
+    badges: tuple[str, ...] = ()
+    """Of the movers to ``target``, taken from it in the same request."""
     reason = "MovingIndex"
 
     def __str__(self) -> str:

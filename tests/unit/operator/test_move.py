@@ -7,7 +7,7 @@ import pytest
 
 import match_index
 import world
-from match_operator import plan, status
+from match_operator import names, plan, status
 from match_operator.desired.migration import Move, job
 from match_operator.plan import index
 from match_operator.plan.steps import AbandonIndex, AllowWrites, Apply, CreateIndex, DropIndex, Remove
@@ -47,6 +47,7 @@ def make(cluster: Any, found: Any) -> plan.Plan:
 
 OLD, NEW = made_with(1, "u1"), made_with(3, "u2")
 MOVING = Move(ONE, TWO)
+BADGE = "images.mover.1"
 
 
 def test_another_number_of_shards_makes_an_index_and_a_job_that_moves_into_it():
@@ -89,7 +90,7 @@ def test_a_spec_set_back_in_the_middle_ends_the_job_first_and_then_gives_the_tar
     assert [s.item["kind"] for s in with_job.steps if isinstance(s, Remove)] == ["Job"]
     assert not [s for s in with_job.steps if isinstance(s, AbandonIndex)]
     without = make(BEFORE, seen({ONE: OLD}, {TWO: NEW}))
-    assert AbandonIndex("images", ONE, TWO) in without.steps
+    assert AbandonIndex("images", ONE, (TWO,)) in without.steps
 
 
 def test_a_third_number_of_shards_in_the_middle_begins_anew():
@@ -97,7 +98,7 @@ def test_a_third_number_of_shards_in_the_middle_begins_anew():
     with_job = make(five, seen({ONE: OLD}, {TWO: NEW}, job_of=MOVING))
     assert [s.item["kind"] for s in with_job.steps if isinstance(s, Remove)] == ["Job"]
     without = make(five, seen({ONE: OLD}, {TWO: NEW}))
-    assert AbandonIndex("images", ONE, TWO) in without.steps
+    assert AbandonIndex("images", ONE, (TWO,)) in without.steps
     after = make(five, seen({ONE: OLD}))
     assert CreateIndex(TWO, {}) in after.steps
 
@@ -114,6 +115,44 @@ def test_a_fence_that_nobody_will_lift_is_lifted(fenced):
     assert AllowWrites("images", ONE) in make(BEFORE, seen({ONE: fenced})).steps
     moving = make(AFTER, seen({ONE: fenced}, {TWO: NEW}, job_of=MOVING))
     assert not [s for s in moving.steps if isinstance(s, AllowWrites)], "the Job does it"
+
+
+def test_the_fence_of_a_mover_that_outlives_its_job_goes_with_its_badge():
+    fenced = made_with(1, "u1") | {"aliases": {"images": {"is_write_index": False}}}
+    worn = NEW | {"aliases": {BADGE: {}, "their-own": {}}}
+    made = make(AFTER, seen({ONE: fenced}, {TWO: worn}))
+    assert [s for s in made.steps if isinstance(s, AllowWrites)] == [
+        AllowWrites("images", ONE, TWO, (BADGE,))
+    ]
+
+
+def test_a_fence_over_a_target_without_a_badge_is_lifted_by_who_takes_it_over():
+    fenced = made_with(1, "u1", blocks={"write": "true"})
+    made = make(AFTER, seen({ONE: fenced}, {TWO: NEW}))
+    assert not [s for s in made.steps if isinstance(s, AllowWrites)]
+    assert [s.item["kind"] for s in made.steps if isinstance(s, Apply)] == ["Job"]
+
+
+def test_a_move_is_given_up_before_its_source_takes_writes_and_all_its_targets_at_once():
+    fenced = made_with(1, "u1", blocks={"write": "true"})
+    three = match_index.backing_index("images", 3)
+    worn = NEW | {"aliases": {BADGE: {}}}
+    made = make(BEFORE, seen({ONE: fenced}, {TWO: worn, three: made_with(1, "u3")}))
+    told = [s for s in made.steps if isinstance(s, AbandonIndex | AllowWrites)]
+    assert told == [AbandonIndex("images", ONE, (TWO, three))]
+
+
+def test_nothing_is_given_up_beside_a_move_since_that_would_allow_writes():
+    three = match_index.backing_index("images", 3)
+    made = make(AFTER, seen({ONE: OLD}, {TWO: NEW, three: made_with(1, "u3")}))
+    assert not [s for s in made.steps if isinstance(s, AbandonIndex)]
+
+
+def test_a_target_made_while_an_earlier_mover_lives_tells_the_next_to_wait():
+    found = seen({ONE: OLD})
+    found.children["Pod", "photos-migration-x"] = world.pod("photos-migration-x", names.MIGRATION)
+    [made] = [s for s in make(AFTER, found).steps if isinstance(s, CreateIndex)]
+    assert made.body["aliases"] == {match_index.operators_badge("images"): {}}
 
 
 def test_a_job_of_another_image_is_replaced_since_a_job_cannot_be_changed():

@@ -180,11 +180,12 @@ class Restoring(RuleBasedStateMachine):
                 if self.alias != source or target not in self.indices:
                     raise CrashError
                 self.alias = target
-            case AbandonIndex(source=source, target=target):
+            case AbandonIndex(source=source, targets=targets):
                 if self.alias != source:
                     raise CrashError
-                self.indices.pop(target, None)
-                self.parts.discard(target)
+                for target in targets:
+                    self.indices.pop(target, None)
+                    self.parts.discard(target)
             case DropReplaced(name):
                 self.indices.pop(name, None)
             case MarkIndex() | AllowWrites():

@@ -301,7 +301,7 @@ def test_images_that_were_added_while_it_was_restored_are_not_lost():
     made = answer(CLUSTER, seen(CLUSTER, SAVED, asked=begun, spare=spare(), restored={TWO: True}))
     assert (made.phase, made.steps) == ("Refused", ())
     given_up = seen(CLUSTER, SAVED, asked=(restore({"phase": "Refused"}),), spare=spare())
-    assert steps(CLUSTER, given_up) == (AbandonIndex("images", ONE, TWO),)
+    assert steps(CLUSTER, given_up) == (AbandonIndex("images", ONE, (TWO,)),)
 
 
 def test_while_it_is_restored_nothing_else_is_done_with_the_new_index():
