@@ -5,7 +5,7 @@ before it is made, so that nobody else takes it for left over, and so that a cra
 all of it is there, and the images that are there are none or may go, the alias moves, in one request.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -42,6 +42,7 @@ class Answer:
 
 def answers(cluster: MatchCluster, seen: Observed, trouble: str = "") -> Iterator[Answer]:
     """One for each request that is not over; ``trouble`` is what a step for the repository met just now."""
+    restoring = set(seen.restoring)
     for item in seen.requests:
         if phase(item) in FINAL:
             continue
@@ -49,8 +50,13 @@ def answers(cluster: MatchCluster, seen: Observed, trouble: str = "") -> Iterato
             yield Answer(item, phase(item) or "Pending", f"waiting for {reason}", _facts(item))
         elif item["kind"] == names.SNAPSHOT_KIND:
             yield _snapshot(cluster, seen, item)
+        elif phase(item) == "Restoring":
+            yield _restoring(cluster, seen, item)
         else:
-            yield _restore(cluster, seen, item)
+            answer = _restore(cluster, seen, item, restoring)
+            # The next would begin from the same look, so into the same index.
+            restoring |= {answer.facts["index"]} if answer.phase == "Restoring" else set()
+            yield answer
 
 
 def orphaned(item: Json) -> Answer:
@@ -107,12 +113,10 @@ def _snapshot(cluster: MatchCluster, seen: Observed, item: Json) -> Answer:
     return Answer(item, "Failed", f"Elasticsearch calls the snapshot {made.state}: {made.reason}", facts)
 
 
-def _restore(cluster: MatchCluster, seen: Observed, item: Json) -> Answer:
-    if phase(item) == "Restoring":
-        return _restoring(cluster, seen, item)
+def _restore(cluster: MatchCluster, seen: Observed, item: Json, restoring: Collection[str]) -> Answer:
     elastic, found = _parts(seen)
-    if others := seen.restoring:
-        return Answer(item, "Pending", f"waiting for the restore into index {min(others)} to end")
+    if restoring:
+        return Answer(item, "Pending", f"waiting for the restore into index {min(restoring)} to end")
     if moving := index.move(cluster, seen):
         return Answer(item, "Pending", f"waiting for the move to index {moving.target} to end")
     wanted = found.find(item["spec"]["snapshot"])

@@ -1,7 +1,7 @@
 """A restore through every order of looks, crashes, writes and changes of mind, against a toy Elasticsearch.
 
 What must never happen: an image that was added is in no index, although nobody said that images may be lost;
-or the alias leads to an index of which a part is missing.
+the alias leads to an index of which a part is missing; or a restore that is called complete was another's.
 """
 
 import copy
@@ -35,7 +35,9 @@ BODY = {
 }
 SEEN = world.seen(CLUSTER)
 OBJECTS = world.objects(CLUSTER, seen=SEEN)
-SAVED = frozenset({"saved-1", "saved-2"})
+SAVED = {"saved": frozenset({"saved-1", "saved-2"}), "older": frozenset({"older-1"})}
+"""Images by snapshot, of which each is asked for by a MatchRestore of its own."""
+WHICH = st.sampled_from(sorted(SAVED))
 TIME = "2026-01-01T03:00:00Z"
 
 
@@ -44,7 +46,7 @@ class CrashError(Exception):
 
 
 class Restoring(RuleBasedStateMachine):
-    """One collection, one snapshot, one MatchRestore that comes and goes."""
+    """One collection, two snapshots, and for each a MatchRestore that comes and goes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,7 +54,9 @@ class Restoring(RuleBasedStateMachine):
         self.indices: dict[str, set[str]] = {self.alias: set()}
         self.parts: set[str] = set()
         """Indices of which a part is still missing."""
-        self.asked: Json | None = None
+        self.origin: dict[str, str] = {}
+        """By index the snapshot that was restored into it last."""
+        self.asked: dict[str, Json] = {}
         self.added: set[str] = set()
         self.consented = False
         self.number = 0
@@ -71,23 +75,24 @@ class Restoring(RuleBasedStateMachine):
         self.indices[self.alias].add(f"image-{self.number}")
         self.added.add(f"image-{self.number}")
 
-    @rule(overwrite=st.booleans())
-    def ask(self, overwrite: bool) -> None:
+    @rule(which=WHICH, overwrite=st.booleans())
+    def ask(self, which: str, overwrite: bool) -> None:
         """A user asks for the restore, or says something else about images that are there."""
-        if self.asked is not None and requests.phase(self.asked) in requests.FINAL:
-            self.asked = None
-        self.asked = self.asked or world.body() | {
+        if which in self.asked and requests.phase(self.asked[which]) in requests.FINAL:
+            del self.asked[which]
+        new = world.body() | {
             "kind": names.RESTORE_KIND,
-            "metadata": {"name": "back", "namespace": "lab", "uid": "u", "generation": 1},
+            "metadata": {"name": which, "namespace": "lab", "uid": "u", "generation": 1},
         }
-        self.asked["spec"] = {"cluster": "photos", "snapshot": "saved", "overwrite": overwrite}
+        item = self.asked.setdefault(which, new)
+        item["spec"] = {"cluster": "photos", "snapshot": which, "overwrite": overwrite}
         self.consented |= overwrite
 
-    @rule(often=st.integers(0, 5))
-    def withdraw(self, often: int) -> None:
+    @rule(which=WHICH, often=st.integers(0, 5))
+    def withdraw(self, which: str, often: int) -> None:
         """A user deletes the MatchRestore, which is rare enough for restores to come to their end."""
         if often == 0:
-            self.asked = None
+            self.asked.pop(which, None)
 
     @rule()
     def progress(self) -> None:
@@ -109,10 +114,17 @@ class Restoring(RuleBasedStateMachine):
                 for step in answer.steps:
                     self.take(step)
                 self.tick()
-                if self.asked is not None:
-                    self.asked["status"] = {"phase": answer.phase} | answer.facts
+                self.say(answer)
         except CrashError:
             pass
+
+    def say(self, answer: requests.Answer) -> None:
+        """Write the status, which tells the truth."""
+        which = answer.item["metadata"]["name"]
+        if answer.phase == "Completed":
+            assert self.origin[answer.facts["index"]] == which
+        if which in self.asked:
+            self.asked[which]["status"] = {"phase": answer.phase} | answer.facts
 
     @rule()
     def undisturbed(self) -> None:
@@ -134,12 +146,11 @@ class Restoring(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Left alone, the restore ends, and only what serves or what was kept is left."""
-        for _ in range(12):
+        for _ in range(24):
             self.progress()
             self.look(99, False)
-        if self.asked is not None:
-            phase = requests.phase(self.asked)
-            assert phase in ("Completed", "Refused", "Failed"), self.asked
+        for item in self.asked.values():
+            assert requests.phase(item) in ("Completed", "Refused", "Failed"), item
             empty_spares = [n for n, images in self.indices.items() if n > self.alias and not images]
             assert not empty_spares
 
@@ -148,17 +159,18 @@ class Restoring(RuleBasedStateMachine):
         live = world.live_index(CLUSTER)
         spare = {name: live for name in self.indices if name != self.alias}
         elastic = world.elastic(CLUSTER, indices={self.alias: live}, spare=spare)
-        saved = Snapshot("saved", "SUCCESS", TIME, TIME, (match_index.backing_index("images"),), "lab/photos")
+        indices = (match_index.backing_index("images"),)
+        saved = tuple(Snapshot(name, "SUCCESS", TIME, TIME, indices, "lab/photos") for name in SAVED)
         return replace(
             SEEN,
             elastic=replace(
                 elastic,
                 documents=len(self.indices[self.alias]),
                 copied=len(self.indices[max(spare)]) if spare else 0,
-                repository=Repository("match-images", BODY, (saved,)),
+                repository=Repository("match-images", BODY, saved),
                 restored={name: name not in self.parts for name in spare},
             ),
-            requests=(copy.deepcopy(self.asked),) if self.asked else (),
+            requests=tuple(copy.deepcopy(item) for item in self.asked.values()),
         )
 
     def tick(self) -> None:
@@ -171,10 +183,11 @@ class Restoring(RuleBasedStateMachine):
         """The effect of a step; one that Elasticsearch refuses ends the look."""
         self.tick()
         match step:
-            case RestoreSnapshot(target=target):
+            case RestoreSnapshot(name=name, target=target):
                 if target in self.indices:
                     raise CrashError
-                self.indices[target] = set(SAVED)
+                self.indices[target] = set(SAVED[name])
+                self.origin[target] = name
                 self.parts.add(target)
             case SwitchIndex(source=source, target=target):
                 if self.alias != source or target not in self.indices:

@@ -289,6 +289,15 @@ def test_a_new_index_takes_a_name_that_no_index_has():
     assert made.facts["index"] == match_index.backing_index("images", 5)
 
 
+def test_of_two_restores_asked_for_at_once_the_second_waits_for_the_first():
+    other = restore(overwrite=True) | {"metadata": restore()["metadata"] | {"name": "second"}}
+    found = seen(CLUSTER, SAVED, asked=(restore(overwrite=True), other))
+    first, second = requests.answers(CLUSTER, found)
+    assert (first.phase, first.facts["index"]) == ("Restoring", TWO)
+    assert (second.phase, second.facts) == ("Pending", {})
+    assert second.message == f"waiting for the restore into index {TWO} to end"
+
+
 def test_the_alias_moves_only_when_all_shards_are_there():
     part = seen(CLUSTER, SAVED, asked=ASKED, spare=spare(), restored={TWO: False})
     assert answer(CLUSTER, part).steps == ()
