@@ -264,6 +264,9 @@ def _before_removal(
         # What only its disk may hold would be lost to the cluster, though the volume is kept.
         if elastic.health == "red":
             return [], f"the health of Elasticsearch, which is red, before the absent {name} is removed"
+        # Health was read before it was missing; shards are read after, so they know what went with it.
+        if missing := sum(shard.primary and not shard.started for shard in elastic.shards):
+            return [], f"{missing} primary shards to be started before the absent {name} is removed"
         return [], ""
     if name not in excluded(elastic):
         return [], f"shards to be kept off {name}"

@@ -185,6 +185,21 @@ def test_a_node_that_is_away_is_removed_unless_it_may_hold_the_only_copy():
     assert "which is red" in away("red").waiting_for
 
 
+def test_a_node_that_went_after_health_was_read_stays_while_a_primary_shard_is_missing():
+    members = world.members(THREE)
+    del members[LAST]
+    seen = emptied(THREE, [LAST], nodes=members, health="green")
+    [first, *others] = seen.elastic.shards
+    assert first.primary
+    lost = replace(first, started=False, node="")
+    seen = replace(seen, elastic=replace(seen.elastic, shards=(lost, *others)))
+
+    made = make(TWO, seen)
+
+    assert removed(made) == []
+    assert made.waiting_for == f"1 primary shards to be started before the absent {LAST} is removed"
+
+
 def test_nothing_is_removed_while_elasticsearch_is_silent():
     made = make(TWO, world.seen(THREE, elastic=None))
     assert made.steps == ()
