@@ -13,6 +13,7 @@ from match_index.bodies import (
     mappings,
     review_body,
     settings,
+    target_body,
     template_body,
 )
 from match_index.names import (
@@ -49,6 +50,7 @@ __all__ = [
     "review_body",
     "review_index",
     "settings",
+    "target_body",
     "template_body",
     "template_name",
 ]

@@ -80,6 +80,14 @@ def index_body(alias: str, owner: Body | None = None) -> Body:
     return {"aliases": {alias: {"is_write_index": True}}} | mark
 
 
+def target_body(source: str, owner: Body | None = None) -> Body:
+    """Body that creates the target of a move, behind no alias; ``source`` is the uuid of what is moved.
+
+    The mover keeps beside it how far it is. What does not name its source is no target: it may hold anything.
+    """
+    return {"mappings": {"_meta": {"match": _meta(owner) | {"moved": {"from": source}}}}}
+
+
 def review_body() -> Body:
     """Body that creates the index in which reviews of duplicates are kept: it holds no image."""
     return {

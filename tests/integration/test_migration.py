@@ -57,7 +57,9 @@ def indices(client: Elasticsearch, alias: str, shards: int = 2) -> ElasticIndice
     source = match_index.backing_index(alias)
     target = match_index.backing_index(alias, 2)
     if not client.indices.exists(index=target):
-        client.indices.create(index=target, settings={"number_of_shards": shards})
+        uuid = client.indices.get_settings(index=source)[source]["settings"]["index"]["uuid"]
+        made = match_index.target_body(uuid)
+        client.indices.create(index=target, settings={"number_of_shards": shards}, **made)
     return ElasticIndices(client, alias, source, target)
 
 
@@ -72,7 +74,11 @@ def test_images_move_with_their_words_and_metadata_to_an_index_of_more_shards(
 
     Mover(indices(client, alias)).run()
 
-    assert behind(client, alias) == [match_index.backing_index(alias, 2)]
+    target = match_index.backing_index(alias, 2)
+    assert behind(client, alias) == [target]
+    assert client.indices.get_mapping(index=target)[target]["mappings"]["properties"].keys() == (
+        match_index.FIELDS.keys()
+    )
     assert store.count() == IMAGES - 1
     assert found(store, 7) == []
     assert found(store, 8) == ["image-008"], "by its words, since this store has no mirror"
@@ -173,6 +179,18 @@ def operator(url: str) -> Iterator[ElasticClient]:
 def worn(client: Elasticsearch, alias: str) -> list[str]:
     target = match_index.backing_index(alias, 2)
     return list(client.indices.get_alias(index=target)[target]["aliases"])
+
+
+def test_a_target_says_from_its_beginning_what_is_moved_and_its_mover_begins_at_the_first_image(
+    client: Elasticsearch, alias: str
+) -> None:
+    fresh = indices(client, alias, shards=2)
+    source, target = (match_index.backing_index(alias, n) for n in (1, 2))
+    found = client.indices.get(index=[source, target]).body
+    meta = found[target]["mappings"]["_meta"]["match"]
+    uuid = found[source]["settings"]["index"]["uuid"]
+    assert meta == {"schema": match_index.SCHEMA_VERSION, "moved": {"from": uuid}}
+    assert fresh.saved() == [-1] * int(found[source]["settings"]["index"]["number_of_shards"])
 
 
 def test_a_mover_whose_fence_the_operator_lifted_cannot_switch(

@@ -53,8 +53,8 @@ def move(cluster: MatchCluster, seen: Observed) -> Move | None:
     if _shards(live) == cluster.index.shards:
         return None
     target = match_index.backing_index(cluster.index.name, match_index.generation(source) + 1)
-    # One that was begun with other shards goes first: see ``_spare``.
-    return Move(source, target) if _may_become(seen.elastic.spare.get(target), cluster) else None
+    # One that was begun with other shards, or that is no target of this move, goes first: see ``_spare``.
+    return Move(source, target) if _may_become(seen.elastic.spare.get(target), live, cluster) else None
 
 
 def waiting_for(cluster: MatchCluster, seen: Observed) -> str:
@@ -92,7 +92,8 @@ def steps(
     yield from _spare(cluster, seen)
     moving = move(cluster, seen)
     if moving and moving.target not in elastic.spare:
-        yield CreateIndex(moving.target, room | _badge(cluster, seen))
+        made = match_index.target_body(_uuid(elastic.indices[moving.source]), owner)
+        yield CreateIndex(moving.target, made | room | _badge(cluster, seen))
     yield from _settings(cluster, elastic, hold_replicas=hold_replicas)
 
 
@@ -121,12 +122,11 @@ def _spare(cluster: MatchCluster, seen: Observed) -> Iterator[Step]:
         return
     [(current, live)] = seen.elastic.indices.items()
     has_job = ("Job", names.migration(cluster.name)) in seen.children
-    moved = live["mappings"].get("_meta", {}).get("match", {}).get("moved", {})
-    moving = move(cluster, seen)
+    moved, moving = _moved(live), move(cluster, seen)
     target = moving.target if moving and moving.target in seen.elastic.spare else ""
     given_up = []
     for name, spare in seen.elastic.spare.items():
-        if moved.get("verified") and moved.get("from") == spare["settings"]["index"]["uuid"]:
+        if moved.get("verified") and moved.get("from") == _uuid(spare):
             yield DropIndex(name, current)
         elif name in seen.restoring or target or has_job:
             continue
@@ -172,8 +172,21 @@ def _shards(index: Json) -> int:
     return int(index["settings"]["index"]["number_of_shards"])
 
 
-def _may_become(spare: Json | None, cluster: MatchCluster) -> bool:
-    return spare is None or _shards(spare) == cluster.index.shards
+def _may_become(spare: Json | None, live: Json, cluster: MatchCluster) -> bool:
+    """Not what a restore has left: its documents have versions of their own, which a mover would keep."""
+    if spare is None:
+        return True
+    return _moved(spare).get("from") == _uuid(live) and _shards(spare) == cluster.index.shards
+
+
+def _moved(index: Json) -> Json:
+    """What an index says of the move to it."""
+    moved: Json = index["mappings"].get("_meta", {}).get("match", {}).get("moved", {})
+    return moved
+
+
+def _uuid(index: Json) -> str:
+    return str(index["settings"]["index"].get("uuid", ""))
 
 
 def _room(cluster: MatchCluster, elastic: Elastic) -> Json:

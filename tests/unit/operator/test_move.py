@@ -45,7 +45,7 @@ def make(cluster: Any, found: Any) -> plan.Plan:
     return plan.make(cluster, world.desired.build(cluster, (), None, index.move(cluster, found)), found)
 
 
-OLD, NEW = made_with(1, "u1"), made_with(3, "u2")
+OLD, NEW = made_with(1, "u1"), made_with(3, "u2", {"from": "u1"})
 MOVING = Move(ONE, TWO)
 BADGE = "images.mover.1"
 
@@ -53,7 +53,7 @@ BADGE = "images.mover.1"
 def test_another_number_of_shards_makes_an_index_and_a_job_that_moves_into_it():
     made = make(AFTER, seen({ONE: OLD}))
     assert made.problems == ()
-    assert CreateIndex(TWO, {}) in made.steps
+    assert CreateIndex(TWO, match_index.target_body("u1")) in made.steps
     [applied] = [s for s in made.steps if isinstance(s, Apply)]
     assert applied.item["kind"] == "Job"
     [container] = applied.item["spec"]["template"]["spec"]["containers"]
@@ -100,7 +100,7 @@ def test_a_third_number_of_shards_in_the_middle_begins_anew():
     without = make(five, seen({ONE: OLD}, {TWO: NEW}))
     assert AbandonIndex("images", ONE, (TWO,)) in without.steps
     after = make(five, seen({ONE: OLD}))
-    assert CreateIndex(TWO, {}) in after.steps
+    assert CreateIndex(TWO, match_index.target_body("u1")) in after.steps
 
 
 @pytest.mark.parametrize(
@@ -146,6 +146,17 @@ def test_nothing_is_given_up_beside_a_move_since_that_would_allow_writes():
     three = match_index.backing_index("images", 3)
     made = make(AFTER, seen({ONE: OLD}, {TWO: NEW, three: made_with(1, "u3")}))
     assert not [s for s in made.steps if isinstance(s, AbandonIndex)]
+
+
+@pytest.mark.parametrize(
+    "said", [None, {"from": "another", "seen": [7]}], ids=["of a restore", "of another source"]
+)
+def test_an_index_that_was_not_made_for_this_move_is_removed_and_never_moved_into(said):
+    stray = made_with(3, "u2", said)
+    made = make(AFTER, seen({ONE: OLD}, {TWO: stray}))
+    assert made.steps == (AbandonIndex("images", ONE, (TWO,)),)
+    with_job = make(AFTER, seen({ONE: OLD}, {TWO: stray}, job_of=MOVING))
+    assert [type(s) for s in with_job.steps] == [Remove], "a mover of an older operator goes first"
 
 
 def test_a_target_made_while_an_earlier_mover_lives_tells_the_next_to_wait():
