@@ -120,7 +120,8 @@ def _snapshots_verdict(cluster: MatchCluster, seen: Observed, trouble: str) -> t
     if wrong := snapshots.obstacle(cluster, seen, trouble):
         return (kind, False, *wrong)
     assert repository is not None  # noqa: S101 - narrows the type; nothing stands in the way
-    last = max((s for s in repository.snapshots if s.scheduled), key=lambda s: s.start, default=None)
+    ours = (s for s in repository.snapshots if snapshots.is_scheduled(cluster, s))
+    last = max(ours, key=lambda s: s.start, default=None)
     if last and last.state in ("FAILED", "PARTIAL"):
         return (kind, False, "LastFailed", f"Elasticsearch calls {last.name} {last.state}: {last.reason}")
     return (kind, True, "Available", f"snapshots are in the repository {repository.name}")

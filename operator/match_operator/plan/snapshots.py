@@ -84,10 +84,11 @@ def steps(cluster: MatchCluster, seen: Observed) -> Iterator[Step]:
         return
     due = taken_for(cluster, last_time(snapshots.schedule, seen.now))
     running = [s for s in found.snapshots if s.state == "IN_PROGRESS"]
-    if not found.find(due) and not running and len(elastic.indices) == 1:
+    ours = [s for s in running if s.cluster == cluster.full_name]
+    if not found.find(due) and not ours and len(elastic.indices) == 1:
         yield TakeSnapshot(name, due, next(iter(elastic.indices)), metadata(cluster))
     surplus = _surplus(cluster, found)
-    if surplus and not running:
+    if surplus and not running:  # whoever's: Elasticsearch would have the deletion wait for its end
         yield DropSnapshots(name, surplus)
 
 
@@ -110,7 +111,7 @@ def next_time(schedule: str, now: datetime) -> datetime:
 def _surplus(cluster: MatchCluster, found: Repository) -> tuple[str, ...]:
     """The schedule's snapshots beyond those to keep, and failed ones older than the newest good one."""
     assert cluster.snapshots is not None  # noqa: S101 - narrows the type
-    ours = sorted((s for s in found.snapshots if _is_ours(cluster, s)), key=lambda s: s.start)
+    ours = sorted((s for s in found.snapshots if is_scheduled(cluster, s)), key=lambda s: s.start)
     good = [s for s in ours if s.state == "SUCCESS"]
     surplus = good[: -cluster.snapshots.keep]
     if good:
@@ -118,6 +119,7 @@ def _surplus(cluster: MatchCluster, found: Repository) -> tuple[str, ...]:
     return tuple(s.name for s in surplus)
 
 
-def _is_ours(cluster: MatchCluster, snapshot: Snapshot) -> bool:
+def is_scheduled(cluster: MatchCluster, snapshot: Snapshot) -> bool:
+    """Whether our schedule made it: those of an alias that begins like ours are listed as well."""
     named = re.fullmatch(re.escape(cluster.index.name) + r"-\d{8}-\d{6}", snapshot.name)
     return bool(named) and snapshot.scheduled and snapshot.cluster == cluster.full_name

@@ -162,6 +162,21 @@ def test_a_failed_snapshot_is_said_and_no_reason_to_stop_serving():
     assert made["snapshots"]["next"] == "2026-01-03T03:00:00Z"
 
 
+def theirs(state: str) -> Snapshot:
+    """Of another MatchCluster in the same repository, whose alias begins as ours does."""
+    return snapshot("images-old-20260102-020000", state, 2, cluster="lab/archive", reason="disk full")
+
+
+def test_a_failed_snapshot_of_another_cluster_is_none_of_ours():
+    made = told(NIGHTLY, seen(NIGHTLY, nightly(1), theirs("FAILED")))
+    assert condition(made, "SnapshotsReady")["reason"] == "Available"
+
+
+def test_a_snapshot_of_another_cluster_does_not_hold_up_ours():
+    [step] = steps(NIGHTLY, seen(NIGHTLY, nightly(1), theirs("IN_PROGRESS")))
+    assert step.name == "images-20260102-030000"
+
+
 @pytest.mark.parametrize("schedule", ["at three", "0 3 * *", "* * * * * *", "61 3 * * *"])
 def test_a_schedule_that_cannot_be_says_so(schedule):
     with pytest.raises(InvalidSpecError, match=r"snapshots\.schedule"):
