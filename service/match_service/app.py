@@ -18,6 +18,7 @@ from match_service.errors import FetchError
 from match_service.fetch import Fetcher
 from match_service.matcher import Decoder, Matcher
 from match_service.metrics import FETCH_FAILURES, stage
+from match_service.receiving import CURRENT
 from match_service.settings import Settings
 from match_service.store.base import Store
 from match_service.store.pictured import PicturedStore
@@ -92,6 +93,8 @@ def _discard_body(response: Response) -> Response:
     """Read what a refused request still sends, so that its client sees the answer and not a reset."""
     seconds = OVERLOADED_SECONDS if response.status_code == 503 else DISCARD_SECONDS
     deadline = time.monotonic() + seconds
+    if receiver := CURRENT.get():
+        receiver.end_within(seconds)  # a read of many bytes may itself last
     left = DISCARD_BYTES
     with contextlib.suppress(Exception):  # whatever the WSGI server raises for a broken stream
         while left > 0 and time.monotonic() < deadline:

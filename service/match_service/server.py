@@ -6,6 +6,7 @@ are still accepted for ``drain_seconds`` (load balancers need that long to look 
 workers stop accepting, finish what they have, and the process exits with 0.
 """
 
+import contextlib
 import errno
 import json
 import logging
@@ -22,6 +23,7 @@ from gunicorn import util
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.http import errors as http_errors
+from gunicorn.http import get_parser
 from gunicorn.workers.gthread import ThreadWorker
 
 from match_service import descriptors, engine, thumbnails
@@ -31,6 +33,7 @@ from match_service.app import create_app
 from match_service.errors import MatchError
 from match_service.keys import KeyFile, KeysError
 from match_service.metrics import forget
+from match_service.receiving import CURRENT, SILENCE_SECONDS, Receiver
 from match_service.settings import Settings
 from match_service.store.bound import mirror_bytes
 from match_service.store.database import Database
@@ -41,7 +44,6 @@ from match_service.workshop import Workshop
 KEEPALIVE_SECONDS: Final = 75
 """Longer than common load balancers keep idle connections (60), so that they close first."""
 GRACE_SECONDS: Final = 25
-SILENCE_SECONDS: Final = 30
 REQUEST_LINE_BYTES: Final = 8190
 IDLE_CONNECTIONS: Final = 1000
 """Of each worker, beyond those that have a thread; further ones wait to be accepted."""
@@ -69,12 +71,30 @@ class _Flag:
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
-    """A threaded worker that answers what is not even HTTP in the envelope as well."""
+    """A threaded worker that no slow client keeps, and that answers what is not even HTTP as well."""
+
+    def handle(self, conn: Any) -> Any:
+        """Serve the next request of a connection; false where the connection is to be closed."""
+        if conn.parser is None:
+            conn.parser = get_parser(self.cfg, Receiver(conn.sock), conn.client)
+        receiver = conn.parser.unreader.sock
+        receiver.begin()
+        kept = super().handle(conn)
+        if kept and not receiver.given_up:
+            return kept
+        _take_leave(conn.sock)
+        return False
 
     def handle_request(self, req: Any, conn: Any) -> Any:
-        """Serve one request; a client that falls silent while it sends its body loses the connection."""
+        """Serve one request whose head was read."""
         conn.sock.settimeout(SILENCE_SECONDS)
-        return super().handle_request(req, conn)
+        receiver = conn.parser.unreader.sock
+        receiver.begin_body()
+        current = CURRENT.set(receiver)
+        try:
+            return super().handle_request(req, conn)
+        finally:
+            CURRENT.reset(current)
 
     def handle_error(self, _req: Any, client: Any, _addr: Any, exc: Exception) -> None:
         """Reply to a request that could not be read, or log a failure below the application."""
@@ -96,6 +116,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             util.write_nonblock(client, (head + body).encode("ascii"))
         except OSError:
             log.debug("the client left before it was told")
+
+
+def _take_leave(sock: socket.socket) -> None:
+    """Wait here for the client to close: gunicorn would do so in the one thread that all others wait for."""
+    with contextlib.suppress(OSError):
+        util.close_graceful(sock.dup())
+        sock.shutdown(socket.SHUT_RDWR)
 
 
 class _Arbiter(Arbiter):  # type: ignore[misc]

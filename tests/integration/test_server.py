@@ -1,11 +1,13 @@
 """The real process: how it starts, what it says when it cannot, and how it stops without losing a request."""
 
+import contextlib
 import json
 import shutil
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -184,6 +186,29 @@ def test_a_client_that_leaves_in_the_middle_harms_nobody(shared: Server) -> None
     _raw(shared, b"POST /add HTTP/1.1\r\n" + form + b"--b\r\nContent-Disp")
     assert shared.count() == 0
     assert "Traceback" not in "".join(shared.log)
+
+
+def test_a_form_whose_end_has_not_come_is_not_acted_on(shared: Server) -> None:
+    shared.add("a", jpeg(1))
+    head = b"DELETE /delete HTTP/1.1\r\nContent-Length: 12\r\n" + FORM
+    answer = _raw(shared, head + b"\r\nfilepath=a")
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"The body ended before its Content-Length." in answer
+    assert shared.list() == ["a"]
+    shared.delete("a")
+
+
+def test_clients_that_do_not_close_when_they_are_told_to_keep_nobody_waiting(tmp_path: Path) -> None:
+    """Each is waited for, for 2 seconds, but by nobody whom others need."""
+    with server(tmp_path) as running, contextlib.ExitStack() as kept:
+        host, port = running.url.removeprefix("http://").split(":")
+        asked = f"GET /livez HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
+        begun = time.monotonic()
+        for _ in range(20):
+            client = kept.enter_context(socket.create_connection((host, int(port)), timeout=20))
+            client.sendall(asked)
+            assert client.recv(1024).startswith(b"HTTP/1.1 200 OK")
+        assert time.monotonic() - begun < 10
 
 
 def test_a_chunked_body_without_a_length_is_read(shared: Server) -> None:

@@ -219,6 +219,8 @@ def _body(request: Request) -> bytes:
     body = request.stream.read(limit + 1)
     if len(body) > limit:
         raise RequestEntityTooLarge(f"Form fields must be at most {limit} bytes in all.")
+    if len(body) < (request.content_length or 0):  # half a filepath may be another one
+        raise BadRequestError("The body ended before its Content-Length.")
     return body
 
 
