@@ -78,7 +78,7 @@ class Fetcher:
                 raise self._refusal(error, target, deadline) from error
             if isinstance(answer, bytes):
                 return answer
-            url = urljoin(target.url, answer)
+            url = _redirected(target, answer)
         raise FetchError(f"The URL redirects more than {self._limits.max_redirects} times.")
 
     def _refusal(self, error: Exception, target: _Target, deadline: float) -> FetchError:
@@ -205,6 +205,14 @@ class Fetcher:
                 raise
         self._judge(target.host, addresses)
         return target.host
+
+
+def _redirected(target: _Target, location: str) -> str:
+    """The URL that a redirect names, which is as much a stranger's as the first one."""
+    try:
+        return urljoin(target.url, location)
+    except ValueError as error:
+        raise FetchError("The URL redirects to what is no URL.") from error
 
 
 def _authority(target: _Target) -> str:

@@ -173,5 +173,5 @@ def _usable(entry: dict[str, Any]) -> dict[tuple[str | None, str], jwt.PyJWK]:
     only = entry.get("alg")
     try:
         return {(name, one): jwt.PyJWK(entry, one) for one in fitting if only in (None, one)}
-    except jwt.PyJWTError:
+    except (jwt.PyJWTError, ValueError, TypeError):  # older PyJWT passes on what cryptography raises
         return {}

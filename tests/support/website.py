@@ -9,13 +9,19 @@ from typing import Any, ClassVar
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
-    """/loop redirects to itself, /inward to 127.0.0.1, /drip sends a byte every 0.1 s, /cut breaks off."""
+    """/loop redirects to itself, /inward to 127.0.0.1, /nowhere to no URL; /drip drips bytes, /cut stops."""
 
     file: ClassVar[Callable[[str], bytes]]
     kind: ClassVar[str] = ""
 
     def do_GET(self) -> None:
-        special = {"/loop": self._loop, "/inward": self._inward, "/drip": self._drip, "/cut": self._cut}
+        special = {
+            "/loop": self._loop,
+            "/inward": self._inward,
+            "/nowhere": self._nowhere,
+            "/drip": self._drip,
+            "/cut": self._cut,
+        }
         special.get(self.path, self._file)()
 
     def _file(self) -> None:
@@ -42,6 +48,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _inward(self) -> None:
         self._begin(302, "Location", "http://127.0.0.1:1/secret")
 
+    def _nowhere(self) -> None:
+        self._begin(302, "Location", "http://[")
+
     def _cut(self) -> None:
         self._begin(200, "Content-Length", "1000")
         self.wfile.write(b"\xff" * 10)
@@ -67,6 +76,8 @@ def website(file: Callable[[str], bytes], kind: str = "") -> Iterator[str]:
     with http.server.ThreadingHTTPServer(("localhost", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield f"http://localhost:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"http://localhost:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()

@@ -4,6 +4,7 @@ import threading
 import time
 from typing import Any
 
+import jwt
 import pytest
 
 from issuing import (
@@ -177,6 +178,23 @@ def test_keys_that_must_not_be_used_are_not(world: World) -> None:
     with pytest.warns(match="RSA key is 1024 bits"):
         token = world.site.token("weak", WEAK_RSA)
     assert refused(world.tokens, token) == "The token is malformed."
+
+
+@pytest.mark.parametrize("kind", [ValueError, TypeError])
+def test_a_key_that_cannot_be_read_keeps_the_others_from_nobody(
+    world: World, kind: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As some are in PyJWT and some in cryptography, and in versions of theirs."""
+    read = jwt.PyJWK
+
+    def strict(entry: dict[str, Any], algorithm: str) -> jwt.PyJWK:
+        if entry["kid"] == "tiny":
+            raise kind
+        return read(entry, algorithm)
+
+    monkeypatch.setattr(jwt, "PyJWK", strict)
+    world.site.keys.insert(0, {"kty": "RSA", "kid": "tiny", "n": "AQAB", "e": "AQAB"})
+    assert world.subject().name == "ann"
 
 
 def test_a_token_that_names_no_key_means_the_only_one(world: World) -> None:

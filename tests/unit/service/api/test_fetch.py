@@ -112,6 +112,7 @@ def test_a_body_of_exactly_the_limit_is_fetched_and_one_byte_more_is_not() -> No
     [
         ("loop", "redirects more than 2 times"),
         ("inward", "not on the public internet"),
+        ("nowhere", "redirects to what is no URL"),
         ("drip", "took longer than 1 seconds"),
         ("cut", "broke off its answer"),
         ("missing", "answered with status 404"),
