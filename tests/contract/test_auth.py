@@ -68,6 +68,7 @@ def test_a_key_may_be_brought_in_each_of_the_usual_ways(service: Server, header:
         {"Authorization": "Digest x"},
         {"Authorization": "Basic !!"},
         {"Authorization": "Basic /////w=="},
+        {"Authorization": "Basic \u00e9"},
         {"Authorization": basic("write", TOKENS["read"][0])},
         {"Authorization": basic(TOKENS["read"][0], "")},
         {"X_Api_Key": TOKENS["read"][1]},
