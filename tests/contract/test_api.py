@@ -1,6 +1,7 @@
 """The API beyond the original's, on the wire, over both stores."""
 
 import json
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -316,8 +317,44 @@ class TestExportAndImport:
 
     def test_what_is_no_list_of_lines_is_refused(self, service: Server) -> None:
         assert service.send("POST", "/import", b"{}", Content_Type="application/json").status == 415
-        answer = service.send("POST", "/import", b"x" * 600_000, Content_Type=NDJSON)
-        assert (answer.status, "at most" in answer.error) == (400, True)
+
+    @pytest.mark.parametrize("size", [512 * 1024 + 1, 600_000, 2_000_000])
+    def test_a_line_that_is_too_long_is_refused_by_its_number(self, service: Server, size: int) -> None:
+        service.add("a", jpeg(1))
+        good = self._export(service)
+        outcome = self._import(service, good + b"x" * (size - 1) + b"\n" + good)
+        sentence = "The line must be at most 524288 bytes long."
+        assert outcome == {"imported": 2, "failed": 1, "errors": [{"line": 2, "error": sentence}]}
+
+    @pytest.mark.parametrize(
+        ("head", "begin", "end"),
+        [
+            (b"Content-Length: 100000", b"", b""),
+            (b"Transfer-Encoding: chunked", b"%x\r\n", b"\r\nzz\r\n"),
+            (b"Transfer-Encoding: chunked", b"%x\r\n", b"no end of a chunk"),
+            (b"Transfer-Encoding: chunked", b"%x\r\n", b""),
+        ],
+    )
+    def test_of_a_body_that_is_broken_is_told_what_was_imported(
+        self, service: Server, head: bytes, begin: bytes, end: bytes
+    ) -> None:
+        service.add("a", jpeg(1))
+        line = json.loads(self._export(service))
+        service.delete("a")
+        good = b"".join(json.dumps({**line, "filepath": str(n)}).encode() + b"\n" for n in range(20))
+        host, port = service.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=60) as client:
+            sent = begin % len(good) if begin else b""
+            client.sendall(
+                b"POST /import HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\n"
+                + head + b"\r\n\r\n" + sent + good + end
+            )  # fmt: skip
+            client.shutdown(socket.SHUT_WR)
+            answer = b"".join(iter(lambda: client.recv(65536), b""))
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        count = service.count()  # gunicorn keeps the last kilobyte before what is malformed
+        assert b"The body broke off or is malformed; imported before: %d." % count in answer
+        assert count > 10
 
 
 def test_metrics_add_up_over_all_workers(service: Server) -> None:

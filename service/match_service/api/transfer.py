@@ -49,22 +49,21 @@ def blueprint(matcher: Matcher) -> Blueprint:
             raise UnsupportedMediaType(f"The body must be sent as {NDJSON}.")
         request.max_content_length = sys.maxsize  # it is read line by line
         outcome = _Outcome()
-        batch: list[tuple[int, Record]] = []
-        for number, line in enumerate(_read(request.stream), start=1):
-            if not line.strip():
-                continue
-            try:
-                batch.append((number, parse(line)))
-            except BadRequestError as error:
-                outcome.refuse(number, str(error))
-            if len(batch) == BATCH:
-                _keep(matcher, batch, outcome, visible=False)
-        _keep(matcher, batch, outcome, visible=True)
+        try:
+            _import(matcher, _read(request.stream, request.content_length or 0), outcome)
+        except _BrokenBodyError as error:
+            raise BadRequestError(
+                f"The body broke off or is malformed; imported before: {outcome.imported}."
+            ) from error
         return ok("import", [outcome.told()])
 
     transfer.add_url_rule("/export", "export", export)
     transfer.add_url_rule("/import", "import", import_, methods=["POST"])
     return transfer
+
+
+class _BrokenBodyError(Exception):
+    """The body ended before its end, or is none as HTTP has it."""
 
 
 class _Outcome:
@@ -84,6 +83,25 @@ class _Outcome:
 
 def _no_fetch(_: str) -> bytes:
     raise AssertionError("no parameter is an image")
+
+
+def _import(matcher: Matcher, lines: Iterable[bytes], outcome: _Outcome) -> None:
+    """Import ``lines``; those before a ``_BrokenBodyError`` as well."""
+    batch: list[tuple[int, Record]] = []
+    try:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                batch.append((number, parse(line)))
+            except BadRequestError as error:
+                outcome.refuse(number, str(error))
+            if len(batch) == BATCH:
+                _keep(matcher, batch, outcome, visible=False)
+    except _BrokenBodyError:
+        _keep(matcher, batch, outcome, visible=True)
+        raise
+    _keep(matcher, batch, outcome, visible=True)
 
 
 def _keep(matcher: Matcher, batch: list[tuple[int, Record]], outcome: _Outcome, *, visible: bool) -> None:
@@ -110,15 +128,30 @@ def line_of(stored: Stored) -> bytes:
     )
 
 
-def _read(stream: IO[bytes]) -> Iterator[bytes]:
-    while line := stream.readline(MAX_LINE + 1):
-        if len(line) > MAX_LINE:
-            raise BadRequestError(f"A line must be at most {MAX_LINE} bytes long.")
-        yield line
+def _read(stream: IO[bytes], announced: int) -> Iterator[bytes]:
+    """The lines of a body of at least ``announced`` bytes; of one that is too long as much as tells so."""
+    received = 0
+    begins = True
+    while piece := _piece(stream):
+        received += len(piece)
+        if begins:
+            yield piece
+        begins = piece.endswith(b"\n")
+    if received < announced:
+        raise _BrokenBodyError
+
+
+def _piece(stream: IO[bytes]) -> bytes:
+    try:
+        return stream.readline(MAX_LINE + 1)
+    except Exception as error:  # the WSGI server has kinds of its own for a broken stream
+        raise _BrokenBodyError from error
 
 
 def parse(line: bytes) -> Record:
     """The image of a line; ``BadRequestError`` says what is wrong with it."""
+    if len(line) > MAX_LINE:
+        raise BadRequestError(f"The line must be at most {MAX_LINE} bytes long.")
     try:
         text = line.decode("utf-8")
         row = json.loads(text)
