@@ -42,12 +42,7 @@ def add(params: Params, matcher: Matcher, fetch: Fetch) -> Response:
     if if_new or similar is not None:
         outcomes = [_conditionally(matcher, outcome, if_new=if_new, similar=similar) for outcome in outcomes]
     else:
-        records = [record for _, record, _ in outcomes if record is not None]
-        refused = matcher.store.add_many(records, visible=True)
-        outcomes = [
-            (path, None, refused[path]) if record and path in refused else (path, record, why)
-            for path, record, why in outcomes
-        ]
+        outcomes = stored(outcomes, matcher)
     return batch("add", [_row(outcome) for outcome in outcomes])
 
 
@@ -63,6 +58,17 @@ def prepared(params: Params, matcher: Matcher, fetch: Fetch, *, named_by_file: b
     with ThreadPoolExecutor(THREADS) as threads:
         started = [threads.submit(contextvars.copy_context().run, prepare, number) for number in numbers]
         return [each.result() for each in started]
+
+
+def stored(outcomes: list[Outcome], matcher: Matcher) -> list[Outcome]:
+    """``outcomes`` after their records were stored, all at once; those that the store refused say why."""
+    refused = matcher.store.add_many(
+        [record for _, record, _ in outcomes if record is not None], visible=True
+    )
+    return [
+        (path, None, refused[path]) if record and path in refused else (path, record, why)
+        for path, record, why in outcomes
+    ]
 
 
 def _prepare(params: Params, matcher: Matcher, fetch: Fetch, number: int, named_by_file: bool) -> Outcome:

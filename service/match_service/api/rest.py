@@ -56,8 +56,7 @@ class _Acts:
         outcomes = batch.prepared(params, self._matcher, self._fetch, named_by_file=True)
         if not outcomes:
             raise BadRequestError("images[0] or urls[0] is required.")
-        records = [record for _, record, _ in outcomes if record is not None]
-        self._matcher.store.add_many(records, visible=True)
+        outcomes = batch.stored(outcomes, self._matcher)
         return mixed("add", [f"{path}: {problem}" for path, _, problem in outcomes if problem], len(outcomes))
 
     def delete(self, params: Params) -> Response:

@@ -42,6 +42,20 @@ def test_a_store_that_is_away_is_a_503_that_says_when_to_come_back() -> None:
         assert answer.json == expected
 
 
+@pytest.mark.parametrize("path", ["/add", "/rest/add/"])
+def test_an_image_of_a_batch_that_the_store_refuses_is_not_acknowledged(
+    tmp_path: Path, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = EmbeddedStore.open(tmp_path / "match.db")
+    monkeypatch.setattr(store, "add_many", lambda *_, **__: {"b": "It is full."})
+    client = create_app(Settings(tineye_rest=True), store).test_client()
+    names = {"filepaths[0]": "a", "filepaths[1]": "b"}
+    files = {"images[0]": (_file(), "1.jpg"), "images[1]": (_file(), "2.jpg")}
+    answer = client.post(path, data=names | files).json
+    assert (answer["status"], [error[-11:] for error in answer["error"]]) == ("warn", ["It is full."])
+    store.close()
+
+
 def test_an_unforeseen_failure_is_logged_but_not_told(caplog: pytest.LogCaptureFixture) -> None:
     client = create_app(Settings(), Broken(RuntimeError("secret"))).test_client()
     answer = client.get("/count")
