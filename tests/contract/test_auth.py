@@ -83,6 +83,54 @@ def test_without_a_key_that_is_known_nothing_is_answered(service: Server, header
         assert "Bearer" in answer.headers["WWW-Authenticate"]
 
 
+CROSS = {"Sec_Fetch_Site": "cross-site", "Origin": "https://evil.example"}
+FOREIGN = [
+    CROSS,
+    {"Sec_Fetch_Site": "same-site", "Origin": "https://evil.match.example"},
+    {"Origin": "https://evil.example"},
+    {"Origin": "http://match.example:1", "Host": "match.example"},
+    {"Origin": "null"},
+]
+
+
+class TestAPasswordThatABrowserRemembers:
+    """It is sent by the browser with the forms and pictures of any page."""
+
+    @pytest.mark.parametrize("headers", FOREIGN)
+    def test_is_of_no_use_to_a_page_of_another_origin(self, service: Server, headers: dict[str, str]) -> None:
+        known = {"Authorization": basic("write", TOKENS["write"][0])}
+        for method, path in (("DELETE", "/delete?filepath=a"), ("POST", "/add"), ("POST", "/count")):
+            answer = service.send(method, path, **known, **headers)
+            assert (answer.status, "web pages of other origins" in answer.error) == (403, True)
+        assert service.send("GET", "/count", **known, **headers).status == 200
+
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            {},
+            {"Sec_Fetch_Site": "same-origin", "Origin": "https://match.example", "Host": "inner:8888"},
+            {"Sec_Fetch_Site": "none"},
+            {"Origin": "https://Match.example", "Host": "match.example"},
+            {"Origin": "http://match.example:8888", "Host": "match.example:8888"},
+        ],
+    )
+    def test_is_good_for_the_page_and_for_programs(self, service: Server, headers: dict[str, str]) -> None:
+        known = {"Authorization": basic("write", TOKENS["write"][0])}
+        assert service.send("DELETE", "/delete?filepath=a", **known, **headers).status == 200
+
+    def test_is_told_from_a_key_that_a_program_sends(self, service: Server) -> None:
+        key = TOKENS["write"][0]
+        for known in ({"Authorization": bearer(key)}, {"X_Api_Key": key}):
+            assert service.send("DELETE", "/delete?filepath=a", **known, **CROSS).status == 200
+
+    def test_changes_nothing_by_get_either(self, keys: Path, tmp_path: Path) -> None:
+        with server(tmp_path, MATCH_API_KEYS_FILE=str(keys), MATCH_TINEYE_REST="true") as running:
+            known = {"Authorization": basic("admin", TOKENS["admin"][0])}
+            path = "/rest/delete/?filepaths%5B0%5D=a"
+            assert running.send("GET", path, **known).status == 200
+            assert running.send("GET", path, **known, Sec_Fetch_Site="cross-site").status == 403
+
+
 def _asked(service: Server, scope: str, method: str, path: str) -> Answer:
     return service.send(method, path, Authorization=bearer(TOKENS[scope][0]))
 

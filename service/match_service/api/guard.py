@@ -36,6 +36,8 @@ REQUEST_ID: Final = "X-Request-Id"
 DEFAULT_SCOPE: Final = "read"
 """What a path that says nothing needs."""
 READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+FOREIGN: Final = frozenset({"cross-site", "same-site"})
+"""Values of Sec-Fetch-Site for a request that a page of another origin has caused."""
 
 _ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
@@ -86,6 +88,7 @@ class Guard:
             self._count(request.remote_addr or "", self._rate)
             return
         g.caller = caller = self._authenticated()
+        check_foreign(request)
         said = f"API key {caller.name}" if isinstance(caller, Key) else f"token of {caller.name}"
         self._count(said, caller.rate or self._rate)
         if not caller.may(scope):
@@ -154,20 +157,43 @@ def _line(response: Response) -> dict[str, object]:
     }
 
 
+def _authorization(asked: Request) -> tuple[str, str]:
+    kind, _, rest = asked.headers.get("Authorization", "").partition(" ")
+    return kind.lower(), rest.strip()
+
+
 def credentials(asked: Request) -> tuple[str, str]:
     """User name (empty where there is none) and key or token of the request; empty texts for none."""
     if token := asked.headers.get("X-Api-Key", ""):
         return "", token.strip()
-    kind, _, rest = asked.headers.get("Authorization", "").partition(" ")
-    if kind.lower() == "bearer":
-        return "", rest.strip()
-    if kind.lower() == "basic":
+    kind, rest = _authorization(asked)
+    if kind == "bearer":
+        return "", rest
+    if kind == "basic":
         try:
-            user, _, password = base64.b64decode(rest.strip(), validate=True).decode("utf-8").partition(":")
+            user, _, password = base64.b64decode(rest, validate=True).decode("utf-8").partition(":")
         except ValueError:  # of base64, of text that is not even ASCII, and of UTF-8
             return "", ""
         return user, password
     return "", ""
+
+
+def check_foreign(asked: Request) -> None:
+    """Refuse what a browser sends for a web page of somebody else with a password that it remembers.
+
+    A key in a header of its own is no page's to send: browsers first ask the service, which lets no other in.
+    """
+    if asked.headers.get("X-Api-Key") or _authorization(asked)[0] != "basic":
+        return
+    if asked.method in READING and asked.blueprint != "rest":
+        return
+    site, origin = asked.headers.get("Sec-Fetch-Site", ""), asked.headers.get("Origin", "")
+    other = origin and origin.partition("://")[2].lower() != asked.headers.get("Host", "").lower()
+    if site in FOREIGN or (not site and other):
+        raise NotPermittedError(
+            "With basic authentication web pages of other origins may not use the service; send the key as"
+            " Authorization: Bearer or as X-Api-Key."
+        )
 
 
 def check_local(asked: Request) -> None:
