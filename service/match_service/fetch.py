@@ -169,6 +169,8 @@ class Fetcher:
             found = lookup.result(timeout=_left(deadline))
         except (socket.gaierror, UnicodeError) as error:
             raise FetchError("The URL's host could not be resolved.") from error
+        finally:
+            lookup.cancel()  # one that still waits for a thread is of no use to anybody any more
         return [str(info[4][0]) for info in found]
 
     def _judge(self, host: str, texts: list[str]) -> None:

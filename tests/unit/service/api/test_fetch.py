@@ -4,6 +4,8 @@ import ipaddress
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -121,6 +123,32 @@ def test_a_body_of_exactly_the_limit_is_fetched_and_one_byte_more_is_not() -> No
 def test_a_server_that_misbehaves_is_told_in_a_sentence(path: str, sentence: str) -> None:
     with website(dict[str, bytes]().__getitem__) as site, pytest.raises(FetchError, match=sentence):
         Fetcher(LOCAL).fetch(f"{site}/{path}")
+
+
+def test_a_lookup_that_nobody_waits_for_any_more_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name server that does not answer keeps the threads; what queued behind them is not asked later."""
+    asked: list[str] = []
+    release = threading.Event()
+
+    def lookup(host: str, *_: object, **__: object) -> list[object]:
+        asked.append(host)
+        release.wait(60)
+        raise socket.gaierror
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    fetcher = Fetcher(replace(LOCAL, timeout=0.2))
+    with ThreadPoolExecutor(20) as threads:
+        failures = list(threads.map(lambda n: _failure(fetcher, f"http://{n}.example/"), range(20)))
+    release.set()
+    fetcher._resolver.shutdown()
+    assert failures == ["The URL took longer than 0.2 seconds to fetch."] * 20
+    assert len(asked) == 16
+
+
+def _failure(fetcher: Fetcher, url: str) -> str:
+    with pytest.raises(FetchError) as failure:
+        fetcher.fetch(url)
+    return str(failure.value)
 
 
 def test_the_sentence_of_a_failure_holds_nothing_of_the_url() -> None:
