@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 
-from match_service import thumbnails, web
+from match_service import budget, thumbnails, web
 from match_service.api import about, duplicates, errors, health, rest, routes, thumbnail, transfer
 from match_service.api.endpoints import SCOPES
 from match_service.api.gate import Gate, admit
@@ -62,9 +62,25 @@ def create_app(
     errors.register(app)
     Guard(settings, {**SCOPES, **web.SCOPES}).register(app, admit)
     Gate(settings.threads, settings.queue).register(app)
+    _share(app, budget.Budget.beside(settings.max_body_bytes, settings.fetch.max_bytes))
     app.after_request(_plain_options)
     app.after_request(_discard_body)
     return app
+
+
+def _share(app: Flask, images: budget.Budget) -> None:
+    """Have each request of ``app`` give back in the end what it took of ``images``."""
+
+    def begin() -> None:
+        g.share = contextlib.ExitStack()
+        g.share.enter_context(budget.sharing(images))
+
+    def end(_: BaseException | None) -> None:
+        if share := g.pop("share", None):
+            share.close()
+
+    app.before_request(begin)
+    app.teardown_request(end)
 
 
 def measured(fetch: Callable[[str], bytes]) -> Callable[[str], bytes]:

@@ -8,6 +8,7 @@ the connection has come to is judged once more. Redirects go through the same do
 import concurrent.futures
 import fnmatch
 import http.client
+import io
 import ipaddress
 import logging
 import socket
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urljoin, urlsplit
 
+from match_service import budget
 from match_service.addresses import is_public, normal_host
 from match_service.errors import FetchError
 from match_service.proxies import Proxy, proxy_for
@@ -146,16 +148,17 @@ class Fetcher:
         too_large = FetchError(f"The URL's content is larger than {limit} bytes.")
         if response.length is not None and response.length > limit:
             raise too_large
-        body = bytearray()
+        body = io.BytesIO()  # unlike a bytearray it becomes bytes without a copy
         while chunk := response.read(CHUNK):
-            body += chunk
-            if len(body) > limit:
+            budget.take(len(chunk), deadline)
+            body.write(chunk)
+            if body.tell() > limit:
                 raise too_large
         if time.monotonic() >= deadline:  # a connection cut by the guard ends like a complete body
             raise TimeoutError
         if response.length:
-            raise http.client.IncompleteRead(bytes(body), response.length)
-        return bytes(body)
+            raise http.client.IncompleteRead(body.getvalue(), response.length)
+        return body.getvalue()
 
     def _resolve(self, target: _Target, deadline: float) -> list[str]:
         """The addresses of the host after all of them were judged."""

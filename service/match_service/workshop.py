@@ -124,7 +124,8 @@ class Workshop:
             deadline = time.monotonic() + self._seconds
             try:
                 job.settimeout(self._seconds)
-                job.sendall(_HEAD.pack(what, option, len(first), len(second)) + first)
+                job.sendall(_HEAD.pack(what, option, len(first), len(second)))
+                job.sendall(first)
                 job.sendall(second)
                 reply = _rest(job, deadline)
             except TimeoutError as error:

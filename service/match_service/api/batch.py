@@ -12,6 +12,7 @@ from flask import Response
 from match_service.api.endpoints import ADD
 from match_service.api.params import Fetch, Params, parse_filepath
 from match_service.api.replies import batch
+from match_service.budget import sharing
 from match_service.errors import BadRequestError, ConflictError
 from match_service.matcher import Matcher
 from match_service.model import Record
@@ -53,7 +54,8 @@ def prepared(params: Params, matcher: Matcher, fetch: Fetch, *, named_by_file: b
         raise BadRequestError(f"A batch has at most {MOST} images.")
 
     def prepare(number: int) -> Outcome:
-        return _prepare(params, matcher, fetch, number, named_by_file)
+        with sharing():  # what was fetched for an item goes with it
+            return _prepare(params, matcher, fetch, number, named_by_file)
 
     with ThreadPoolExecutor(THREADS) as threads:
         started = [threads.submit(contextvars.copy_context().run, prepare, number) for number in numbers]

@@ -5,7 +5,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import IO, Any, Final
+from typing import IO, Any, Final, cast
 from urllib.parse import parse_qsl
 
 from flask import Request
@@ -14,7 +14,8 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, Unsupporte
 from werkzeug.formparser import FormDataParser
 
 from match_index import MAX_FILEPATH_BYTES
-from match_service.errors import BadRequestError
+from match_service import budget
+from match_service.errors import BadRequestError, MatchError
 from match_service.model import Json
 from match_service.settings import parse_flag
 
@@ -52,7 +53,15 @@ class FormRequest(Request):
     form_data_parser_class = _StrictFormDataParser
 
     def _get_file_stream(self, *_args: Any, **_kwargs: Any) -> IO[bytes]:
-        return io.BytesIO()
+        return _Upload()
+
+
+class _Upload(io.BytesIO):
+    """An upload whose bytes are counted before they are kept."""
+
+    def write(self, data: Any) -> int:
+        budget.take(len(data))
+        return super().write(data)
 
 
 class Params:
@@ -184,8 +193,7 @@ class Params:
         if len(files) > 1:
             raise BadRequestError(f"{name} was given more than once.")
         if files:
-            files[0].stream.seek(0)
-            data = files[0].stream.read()
+            data = cast("_Upload", files[0].stream).getvalue()  # unlike read it makes no copy
             if not data:
                 raise BadRequestError(f"{name} is an empty file.")
             return data
@@ -208,7 +216,7 @@ class Params:
             else:
                 self._add(list(request.form.items(multi=True)))
                 self._files = dict(request.files.lists())
-        except (HTTPException, BadRequestError):
+        except (HTTPException, MatchError):
             raise
         except Exception as error:  # the WSGI server has kinds of its own for a broken stream
             raise BadRequestError(f"The body is not well-formed {request.mimetype}.") from error
