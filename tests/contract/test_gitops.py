@@ -12,7 +12,7 @@ from lupa.lua51 import LuaRuntime
 
 import world
 from labcluster import tools
-from match_operator import status
+from match_operator import status, unread
 from match_operator.plan import Plan, Problem
 from world import kept as of
 
@@ -26,6 +26,7 @@ LOST = world.seen(
     of(), without=[("Pod", "photos-es-default-0")], elastic=world.elastic(of(), health="yellow"), status=READY
 )
 REFUSED = Plan(problems=(Problem("VolumeShrinkUnsupported", "set storage.size back"),))
+UNREADABLE = Problem("InvalidSpec", "remove x")
 PAUSED = of({"paused": True})
 
 SITUATIONS = {
@@ -41,7 +42,7 @@ SITUATIONS = {
     "a node lost": (status.make(of(), LOST, Plan(), NOW), "Progressing", "InProgress"),
     "down": (status.make(of(), SILENT, Plan(), NOW), "Degraded", "InProgress"),
     "refused": (status.make(of(), world.seen(of(), status=READY), REFUSED, NOW), "Degraded", "Failed"),
-    "invalid": (status.invalid(world.body(), "remove x", NOW), "Degraded", "Failed"),
+    "invalid": (unread.make(world.body(), UNREADABLE, None, "", NOW), "Degraded", "Failed"),
     "paused": (
         status.make(PAUSED, world.seen(PAUSED, status=READY), Plan(), NOW),
         "Suspended",
