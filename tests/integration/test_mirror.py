@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 from elasticsearch import Elasticsearch
 
@@ -120,6 +121,28 @@ def test_workers_of_one_pod_share_one_memory_and_one_of_them_reads(url: str) -> 
     assert found(two.store, 1) == ["a"]
     with memory.writing() as ours, memory.writing() as theirs:
         assert (ours, theirs) == (True, False)
+
+
+def test_duplicates_are_looked_for_among_all_there_is_when_the_mirror_is_being_read_already(url: str) -> None:
+    replica = Replica(url, elastic.make_index(url))
+    replica.store.add(record("a", 1))
+    asked = threading.Semaphore(0)
+    follow = replica.follower.follow
+
+    def following() -> bool:
+        done = follow()
+        asked.release()
+        return done
+
+    replica.follower.follow = following  # type: ignore[method-assign]
+    with ThreadPoolExecutor(1) as pool:
+        with replica.follower.memory.writing() as ours:  # in a round that began before the image was there
+            assert ours
+            collection = pool.submit(replica.store.review.collection)
+            assert asked.acquire(timeout=30)
+        (image,) = collection.result().images(np.array([0]))
+    assert image is not None
+    assert image.filepath == "a"
 
 
 def test_the_mirror_reads_by_itself_once_searches_come(url: str) -> None:

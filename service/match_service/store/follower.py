@@ -63,14 +63,16 @@ class Follower:
         if self._thread is not None:
             self._thread.join()
 
-    def follow(self) -> None:
+    def follow(self) -> bool:
         """One round, in this thread: read what has changed since the last one, or everything.
 
-        Does nothing if another process is at it. Raises what the client raises.
+        False, with nothing done, if another thread or process is at it; what that one reads may be from
+        before this call. Raises what the client raises.
         """
         with self.memory.writing() as ours:
             if ours:
                 self._round()
+            return ours
 
     def _work(self) -> None:
         pause = PERIOD_SECONDS

@@ -26,6 +26,7 @@ from match_service.store.review import Collection, Group, Image, Job, Member
 READ_SECONDS: Final = 60
 LOAD_SECONDS: Final = 45
 """Longest wait for the mirror to be read: less than a job may be silent."""
+PAUSE_SECONDS: Final = 0.2
 GROUPS_AT_ONCE: Final = 500
 NO_MIRROR: Final = (
     "Duplicates are found from the signatures in memory, which are not there: MATCH_MIRROR_MAX_BYTES is too"
@@ -59,7 +60,7 @@ class ElasticReview:
         self._index = match_index.review_index(alias)
 
     def collection(self) -> Collection:
-        """Everything there is now; waits for the mirror to be read."""
+        """Everything there is now, save changes still under way; waits for the mirror to be read."""
         for view in self._views():
             parts, ids = view.everything()
             newest = _newest(ids)
@@ -147,11 +148,11 @@ class ElasticReview:
         deadline = time.monotonic() + LOAD_SECONDS
         while follower is not None and follower.memory.capacity and time.monotonic() < deadline:
             with self._translated():
-                follower.follow()
+                ours = follower.follow()
             view = follower.memory.view()
-            if view is not None:
+            if ours and view is not None:
                 yield view
-            time.sleep(0.2)  # another process is reading it
+            time.sleep(PAUSE_SECONDS)  # another thread or process is reading it
 
     def _images(
         self, parts: Sequence[scan.Rows], ids: NDArray[np.uint8], rows: NDArray[np.int64]
