@@ -26,7 +26,7 @@ from gunicorn.http import errors as http_errors
 from gunicorn.http import get_parser
 from gunicorn.workers.gthread import ThreadWorker
 
-from match_service import descriptors, engine, thumbnails
+from match_service import allocator, descriptors, engine, thumbnails
 from match_service.addresses import is_local
 from match_service.api import probes
 from match_service.app import create_app
@@ -217,6 +217,7 @@ def serve(settings: Settings) -> None:
     processes = settings.decode_processes
     workshop = Workshop(processes, settings.decode_seconds) if processes else None
     application = _Application(settings, listener, probed, workshop)
+    allocator.share_heaps()
     arbiter = _Arbiter(application)
     arbiter.draining, arbiter.drain_seconds = application.draining, settings.drain_seconds
     arbiter.workshop = workshop

@@ -26,7 +26,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from match_service import engine
+from match_service import allocator, engine
 from match_service.engine.overlap import MODES, Overlap, overlap
 from match_service.engine.thumbnail import thumbnail
 from match_service.engine.variants import signature_and_variants
@@ -40,6 +40,8 @@ JOBS: Final = 1000
 """Jobs after which a helper makes room for a fresh one, whatever decoders may have leaked."""
 MEMORY: Final = 2 * 1024**3
 """Bytes a helper may take beyond what it is born with."""
+KEPT: Final = 16 * 1024**2
+"""Bytes beyond what it was born with that a helper keeps between two jobs."""
 READ_SECONDS: Final = 30.0
 
 _PID: Final = struct.Struct("!q")
@@ -174,6 +176,7 @@ class Workshop:
     def _help(self) -> None:
         _limit_memory()
         _silence()
+        most = allocator.resident() + KEPT
         for _ in range(JOBS):
             job = self._next()
             if job is None:
@@ -185,6 +188,8 @@ class Workshop:
                     _work(job)
                 except OSError:  # the request was given up
                     continue
+            if allocator.resident() > most:
+                allocator.trim()
 
     def _next(self) -> socket.socket | None:
         while True:
