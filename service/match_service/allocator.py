@@ -1,7 +1,7 @@
-"""How much freed memory the C library keeps for later: by default more than a small container can spare.
+"""The memory of this process: what it has, and how much of what it freed the C library keeps for later.
 
-glibc gives each of many threads a heap of its own, and returns from a heap only what lies at its end. Other
-C libraries keep less; there these functions do nothing.
+glibc gives each of many threads a heap of its own, and returns from a heap only what lies at its end: more
+than a small container can spare. Other C libraries keep less; there nothing is done about it.
 """
 
 import contextlib
@@ -30,8 +30,18 @@ def trim() -> None:
 
 def resident() -> int:
     """Bytes of memory that this process has now, 0 where that is not told."""
+    return _statm()[1]
+
+
+def address_space() -> int:
+    """Bytes of addresses that this process has taken, used or not; 0 where that is not told."""
+    return _statm()[0]
+
+
+def _statm() -> list[int]:
+    """The columns of ``proc_pid_statm(5)`` in bytes."""
     try:
-        pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+        pages = Path("/proc/self/statm").read_text("ascii").split()
     except OSError:  # not Linux
-        return 0
-    return pages * resource.getpagesize()
+        return [0, 0]
+    return [int(count) * resource.getpagesize() for count in pages]

@@ -232,11 +232,8 @@ def _close_all_but(kept: tuple[int, ...]) -> None:
 
 
 def _limit_memory() -> None:
-    try:
-        pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
-    except OSError:  # not Linux
-        return
-    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY,) * 2)
+    if taken := allocator.address_space():
+        resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY,) * 2)
 
 
 def _silence() -> None:

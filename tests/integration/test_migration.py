@@ -176,6 +176,14 @@ def operator(url: str) -> Iterator[ElasticClient]:
     made.close()
 
 
+def fencing(client: Elasticsearch, alias: str) -> ElasticIndices:
+    """A mover that has put up its fence."""
+    living = indices(client, alias)
+    living.take_over()
+    living.fence()
+    return living
+
+
 def worn(client: Elasticsearch, alias: str) -> list[str]:
     target = match_index.backing_index(alias, 2)
     return list(client.indices.get_alias(index=target)[target]["aliases"])
@@ -197,9 +205,7 @@ def test_a_mover_whose_fence_the_operator_lifted_cannot_switch(
     client: Elasticsearch, alias: str, store: ElasticStore, operator: ElasticClient
 ) -> None:
     source, target = (match_index.backing_index(alias, n) for n in (1, 2))
-    living = indices(client, alias)
-    living.take_over()
-    living.fence()
+    living = fencing(client, alias)
     operator.allow_writes(alias, source, target, worn(client, alias))
     store.add(record("image-new", 7_000))
 
@@ -217,9 +223,7 @@ def test_the_operator_lifts_no_fence_of_a_mover_that_went_on_since_it_looked(
     client: Elasticsearch, alias: str, operator: ElasticClient
 ) -> None:
     source, target = (match_index.backing_index(alias, n) for n in (1, 2))
-    living = indices(client, alias)
-    living.take_over()
-    living.fence()
+    living = fencing(client, alias)
     looked = worn(client, alias)
     living.unfence()
     living.fence()
@@ -237,9 +241,7 @@ def test_a_mover_whose_move_was_given_up_cannot_switch_to_the_next_target(
     client: Elasticsearch, alias: str, operator: ElasticClient
 ) -> None:
     source, target = (match_index.backing_index(alias, n) for n in (1, 2))
-    living = indices(client, alias)
-    living.take_over()
-    living.fence()
+    living = fencing(client, alias)
     operator.abandon_index(alias, source, [target])
     indices(client, alias)
 
