@@ -68,7 +68,8 @@ def build_ahead() -> None:
     """Build what buildah does not have, before there is a node to load it into."""
     for image in _all():
         with builds.locked("images"):
-            _build(image)
+            if _build(image):
+                _archive(image)
 
 
 def ensure(nodes: Sequence[Node]) -> dict[str, str]:
@@ -96,12 +97,27 @@ def _lacking(images: Sequence[Image], nodes: Sequence[Node]) -> dict[Image, list
     return {image: those for image, those in lacking.items() if those}
 
 
-def _build(image: Image) -> None:
+def _build(image: Image) -> bool:
+    """Whether it had to be built."""
     if _known(image.reference):
-        return
+        return False
     reference = ensure_base()
     with progress.stage(f"image {image.name}", image.expected):
         build(image, ["--build-arg", f"BASE_IMAGE={reference}"])
+    return True
+
+
+def _archive(image: Image) -> Path:
+    """The image as one file; half a file is never taken."""
+    file = paths.lab() / f"{image.name}-{image.key}.tar"
+    if not file.exists():
+        part = file.with_suffix(".part")
+        part.unlink(missing_ok=True)
+        progress.run(
+            [*buildah(), "push", image.reference, f"docker-archive:{part}:{image.reference}"], "images"
+        )
+        part.rename(file)
+    return file
 
 
 def _load(nodes: Sequence[Node], image: Image) -> None:
@@ -110,13 +126,11 @@ def _load(nodes: Sequence[Node], image: Image) -> None:
     if not nodes:
         return
     with progress.stage(f"load {image.name}"):
-        file = paths.lab() / f"{image.name}.tar"
-        file.unlink(missing_ok=True)
-        target = f"docker-archive:{file}:{image.reference}"
-        progress.run([*buildah(), "push", image.reference, target], "images")
+        file = _archive(image)
         with concurrent.futures.ThreadPoolExecutor(len(nodes)) as pool:
             list(pool.map(lambda node: containers.load(node, file), nodes))
-        file.unlink()
+        for old in paths.lab().glob(f"{image.name}-*.tar"):
+            old.unlink()
     _forget_older(nodes, image)
 
 
