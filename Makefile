@@ -22,7 +22,7 @@ test: venv ## every test: checks, contracts, integration and the user stories on
 	@$(PY) tests/run.py test
 
 ##@ Parts (ARGS="-k word" goes to pytest)
-check: venv ## lint, types, layer rules and unit tests, in under a minute; needs no cluster
+check: venv ## lint, types, layer rules and unit tests, in about a minute; needs no cluster
 	@$(PY) tests/run.py check
 unit: venv ## unit tests
 	@$(PYTEST) tests/unit $(ARGS)
