@@ -344,6 +344,8 @@ def tell(elastic: ElasticClient, step: steps.Step) -> None:
             elastic.drop_shutdown(node_id)
         case steps.ExcludeVoter(node):
             elastic.exclude_voter(node)
+        case steps.DropVotes(node_ids):
+            elastic.drop_votes(node_ids)
         case steps.AdmitVoters():
             elastic.admit_voters()
         case _:

@@ -38,6 +38,18 @@ def test_nodes_leave_come_move_and_restart_and_no_document_is_lost(there: RealWo
     assert "red" not in writer.health
 
 
+@pytest.mark.skipif(not CHAOS_MINUTES, reason="a minute long: `make reliability` sets CHAOS_MINUTES")
+def test_a_voter_that_was_dead_when_it_was_removed_holds_up_neither_of_the_last_two(there: RealWorld):
+    with Writer(there) as writer:
+        there.ask(node_sets(("a", {"count": 2})))
+        there.kill("photos-es-a-2")
+        settle(there)
+        check(there, writer)
+        there.ask(node_sets(("a", {"count": 1})))
+        settle(there)
+        check(there, writer)
+
+
 @pytest.mark.skipif(not CHAOS_MINUTES, reason="`make reliability` sets CHAOS_MINUTES")
 @pytest.mark.timeout(CHAOS_MINUTES * 60 + 900)
 def test_random_changes_and_kills_lose_no_document(there: RealWorld):

@@ -149,6 +149,10 @@ class World:
                 self.shutdowns.pop(node_id, None)
             case steps.ExcludeVoter(node):
                 self.excluded.append(node)
+            case steps.DropVotes(node_ids):
+                self.excluded = [node_id.removeprefix("id-") for node_id in node_ids]
+                self._vote()
+                self.excluded.clear()
             case steps.AdmitVoters():
                 self.excluded.clear()
 
@@ -189,9 +193,9 @@ class World:
     def tick(self) -> None:
         """Everything else moves on a little."""
         self._end_pods()
+        self._join()
         for item in self._of("StatefulSet"):
             self._make_pods(item)
-        self._join()
         self._answer()
         self._vote()
         if self._has_quorum():
@@ -270,8 +274,13 @@ class World:
             heir = next((c for c in self.copies if c.started), None)
             if gone.primary and heir:
                 heir.primary = True
-            if gone.primary and not heir and name not in membership.wanted(self.cluster):
+            if gone.primary and not heir and not self._comes_back(name):
                 self.broken_promises.append(f"{name} left with the only copy")
+
+    def _comes_back(self, name: str) -> bool:
+        """Whether its StatefulSet will make the pod anew."""
+        item = self.children.get(("StatefulSet", name.rpartition("-")[0]))
+        return item is not None and names.ordinal(name) < item["spec"]["replicas"]
 
     def _vote(self) -> None:
         alive = {n for n, node in self.nodes.items() if node.is_master}
@@ -279,11 +288,16 @@ class World:
             self.voters = next((set(self.told[n]) for n in sorted(alive) if self._founds(n, alive)), set())
             return
         if self._has_quorum():
-            votes = alive - set(self.excluded)
-            if len(votes) < 3:
-                # Elasticsearch does not drop the vote of a node that is merely away below three.
-                votes |= self.voters - set(self.excluded) - alive
-            self.voters = votes or self.voters
+            self._reconfigure(alive)
+
+    def _reconfigure(self, alive: set[str]) -> None:
+        """An odd number of votes, three at least unless they were fewer, as Elasticsearch has it."""
+        members, had = alive - set(self.excluded), self.voters - set(self.excluded)
+        size = (len(members) - 1) // 2 * 2 + 1 if len(members) >= 3 else 3 if len(had) >= 3 else 1
+        in_turn = [*sorted(members & had), *sorted(members - had), *sorted(had - members)]
+        voters = set(in_turn[:size])
+        if 2 * len(voters & alive) > len(voters):
+            self.voters = voters
 
     def _founds(self, name: str, alive: set[str]) -> bool:
         founders = set(self.told[name])

@@ -150,6 +150,12 @@ class ElasticClient:
         """Have a node give up its vote; refused by Elasticsearch where the votes left could not elect."""
         self._do(self._writer.cluster.post_voting_config_exclusions, node_names=node, timeout="3s")
 
+    def drop_votes(self, node_ids: Iterable[str]) -> None:
+        """Have the votes of absent nodes count no more; refused where the votes left could not elect."""
+        ids = ",".join(node_ids)
+        self._do(self._writer.cluster.post_voting_config_exclusions, node_ids=ids, timeout="3s")
+        self.admit_voters()  # once they have no vote, nothing need be remembered of them
+
     def admit_voters(self) -> None:
         """Let every node vote again."""
         self._do(self._writer.cluster.delete_voting_config_exclusions, wait_for_removal=False)

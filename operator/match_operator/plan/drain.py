@@ -20,6 +20,7 @@ from match_operator.plan import founding, membership
 from match_operator.plan.steps import (
     AdmitVoters,
     ChangeSettings,
+    DropVotes,
     ExcludeVoter,
     Plan,
     Problem,
@@ -45,7 +46,7 @@ def make(cluster: MatchCluster, seen: Observed) -> Plan:
     if seen.elastic is None:
         return Plan(empty, waiting_for=_silent(seen, leaving[0]) if leaving else "")
     elastic = seen.elastic
-    tidy = (*empty, *_admitted(cluster, seen, elastic))
+    tidy = (*empty, *_votes(cluster, seen, elastic))
     emptied = _to_empty(cluster, elastic, leaving)
     if not leaving and not emptied:
         return Plan((*tidy, *_exclude(elastic, [])))
@@ -166,8 +167,8 @@ def _exclude(elastic: Elastic, emptied: list[str]) -> Iterator[Step]:
     yield ChangeSettings(settings | {MARK: ",".join(emptied) or None}, why)
 
 
-def _admitted(cluster: MatchCluster, seen: Observed, elastic: Elastic) -> Iterator[Step]:
-    """Give votes back once nobody who was to give up his is still there."""
+def _votes(cluster: MatchCluster, seen: Observed, elastic: Elastic) -> Iterator[Step]:
+    """Give votes back once nobody who was to give up his is still there, and drop those of the dead."""
     wanted = membership.wanted(cluster)
 
     def going(name: str) -> bool:
@@ -177,6 +178,8 @@ def _admitted(cluster: MatchCluster, seen: Observed, elastic: Elastic) -> Iterat
 
     if elastic.excluded_voters and not any(going(name) for name in elastic.excluded_voters):
         yield AdmitVoters(elastic.excluded_voters)
+    elif not elastic.excluded_voters and (dead := membership.dead_votes(cluster, elastic)):
+        yield DropVotes(tuple(dead))
 
 
 def gives_up_vote(elastic: Elastic, name: str, going: Collection[str]) -> tuple[list[Step], str]:

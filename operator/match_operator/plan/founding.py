@@ -73,12 +73,14 @@ def _read_by_voters(seen: Observed) -> Iterator[Json]:
         if names.NODE_SET_LABEL in item["metadata"]["labels"] and membership.present(
             item["metadata"]["name"], seen
         ):
-            config = _parsed(item.get("data", {}).get(names.CONFIG_KEY, ""))
+            config = config_of(item)
             if "master" in config.get("node.roles", ()):
                 yield config
 
 
-def _parsed(text: str) -> Json:
+def config_of(item: Json) -> Json:
+    """What a node set's ConfigMap tells its nodes; nothing where somebody made it unreadable."""
+    text = item.get("data", {}).get(names.CONFIG_KEY, "")
     try:
         config = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
     except yaml.YAMLError:

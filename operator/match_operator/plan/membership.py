@@ -42,6 +42,18 @@ def shards_on(elastic: Elastic, nodes: Iterable[str]) -> list[Shard]:
     return [shard for shard in elastic.shards if shard.node in names_of_nodes]
 
 
+def dead_votes(cluster: MatchCluster, elastic: Elastic) -> list[str]:
+    """Ids of voters that will not come back: no member has them, though every master asked for is here.
+
+    Elasticsearch drops such votes itself, but not below three: of three nodes the last two then need one
+    another for as long as both are there, and neither may leave or restart.
+    """
+    here = {name for name, node in elastic.nodes.items() if node.is_master}
+    if not here.issuperset(name for name, node_set in wanted(cluster).items() if node_set.is_master):
+        return []
+    return sorted(elastic.voters - {member.id for member in elastic.nodes.values()})
+
+
 def missed_vote(elastic: Elastic, name: str) -> str:
     """Why the others could elect no master without a node's vote; empty when they could, or never could."""
     node = elastic.nodes.get(name)

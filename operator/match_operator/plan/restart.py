@@ -20,7 +20,7 @@ from typing import Any, Final
 from match_operator import names, observed
 from match_operator.api import MatchCluster, NodeSet
 from match_operator.observed import Elastic, Observed
-from match_operator.plan import drain, membership, versions
+from match_operator.plan import drain, founding, membership, versions
 from match_operator.plan.steps import (
     ChangeSettings,
     DropShutdown,
@@ -90,7 +90,7 @@ def _outdated(cluster: MatchCluster, seen: Observed) -> tuple[list[Json], str]:
             pod
             for pod in seen.pods(names.ELASTICSEARCH)
             if pod["metadata"]["labels"].get(names.NODE_SET_LABEL) == label
-            and pod["metadata"]["labels"].get(names.REVISION_LABEL) != revision
+            and (pod["metadata"]["labels"].get(names.REVISION_LABEL) != revision or _was_misled(pod, seen))
             and not observed.is_terminating(pod)
         ]
     wanted = membership.wanted(cluster)
@@ -102,6 +102,24 @@ def _outdated(cluster: MatchCluster, seen: Observed) -> tuple[list[Json], str]:
         return (is_master, name == elected, name.rpartition("-")[0], -names.ordinal(name))
 
     return sorted(found, key=turn), unsettled
+
+
+def _was_misled(pod: Json, seen: Observed) -> bool:
+    """Whether a node has not the roles of its ConfigMap, and was started before that was last written.
+
+    A ConfigMap is written before its StatefulSet. A pod that starts between the two and outlives a spec that
+    is taken back has the revision that is asked for again, and the settings that are not.
+    """
+    node = seen.elastic.nodes.get(_name(pod)) if seen.elastic else None
+    told = seen.children.get(("ConfigMap", _name(pod).rpartition("-")[0]))
+    if node is None or told is None:
+        return False
+    roles = founding.config_of(told).get("node.roles")
+    if roles is None or (node.is_master, node.is_data) == ("master" in roles, "data" in roles):
+        return False
+    written = max((entry.get("time", "") for entry in told["metadata"].get("managedFields", ())), default="")
+    started: str = pod.get("status", {}).get("startTime", "")
+    return started <= written
 
 
 def _choose(cluster: MatchCluster, seen: Observed, outdated: list[Json]) -> tuple[list[Json], str]:

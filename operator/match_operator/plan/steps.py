@@ -210,6 +210,17 @@ class ExcludeVoter:
 
 
 @dataclass(frozen=True, slots=True)
+class DropVotes:
+    """Have the votes of nodes that will not come back count no more."""
+
+    node_ids: tuple[str, ...]
+    reason = "RemovingNode"
+
+    def __str__(self) -> str:
+        return f"dropping the votes of {len(self.node_ids)} masters that are gone for good"
+
+
+@dataclass(frozen=True, slots=True)
 class AdmitVoters:
     """Let every node vote again."""
 
@@ -358,6 +369,7 @@ Step = (
     | PutShutdown
     | DropShutdown
     | ExcludeVoter
+    | DropVotes
     | AdmitVoters
     | Shrink
     | GrowVolume

@@ -8,6 +8,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from match_operator.plan import awareness, membership
+from match_operator.plan.steps import ReplacePod
 from simulated import BAD_IMAGE, World
 from world import node_sets
 
@@ -59,7 +60,7 @@ def settle(there):
 
 def check(there):
     assert there.broken_promises == []
-    assert there.leftovers == ({}, [], {})
+    assert there.leftovers == ({}, [], {}), there.plan()
     assert set(there.nodes) == set(membership.wanted(there.cluster))
     assert len(there.copies) == there.cluster.index_replicas + 1
     if awareness.SETTING in there.settings:
@@ -138,6 +139,38 @@ def test_any_mishaps_before_it_is_founded_end_as_asked(specs, mishaps):
     there.ask(last)
     settle(there)
     check(there)
+
+
+def test_a_voter_that_was_away_when_it_was_removed_holds_up_neither_of_the_last_two():
+    there = start()
+    there.ask(node_sets(("a", {"count": 3, "config": {"x.y": 1}})))
+    while len(there.nodes) == 3:
+        there.look()
+        there.tick()
+    there.ask(node_sets(("a", {"count": 2, "config": {"x.y": 1}})))
+    settle(there)
+    check(there)
+    there.ask(node_sets(("a", {"count": 1, "config": {"x.y": 1}})))
+    settle(there)
+    check(there)
+
+
+def test_a_node_that_started_between_two_writes_has_the_roles_of_a_spec_that_was_taken_back():
+    masters, data = (("b", {"count": 2, "roles": [role]}) for role in ("master", "data"))
+    all_roles = node_sets(("a", {"count": 2}), ("b", {"count": 2}))
+    for fewer in (masters, data):
+        there = World(all_roles)
+        settle(there)
+        there.ask(node_sets(("a", {"count": 2}), fewer))
+        there.look(crash_after=1)
+        there.take(ReplacePod(there.children["Pod", "photos-es-b-1"], "somebody deletes it"))
+        for _ in range(3):
+            there.tick()
+        there.ask(all_roles)
+        settle(there)
+        check(there)
+        assert there.nodes["photos-es-b-1"].is_master
+        assert there.nodes["photos-es-b-1"].is_data
 
 
 CHANGES = st.lists(st.tuples(specs(), st.booleans(), PAUSES), min_size=1, max_size=4)

@@ -11,6 +11,7 @@ from match_operator.plan.steps import (
     AdmitVoters,
     Apply,
     ChangeSettings,
+    DropVotes,
     ExcludeVoter,
     Remove,
     ReplacePod,
@@ -152,6 +153,13 @@ def test_no_vote_is_taken_that_the_others_need():
     made = make(TWO, seen)
     assert ExcludeVoter(LAST) not in made.steps
     assert "without photos-es-a-2 there would be 1 of 2 votes" in made.waiting_for
+
+
+def test_votes_of_masters_that_will_not_come_back_are_dropped():
+    dead = {"voters": frozenset({"id-photos-es-a-0", "id-photos-es-a-1", "id-photos-es-a-2"})}
+    assert make(TWO, emptied(TWO, [], **dead)).steps == (DropVotes(("id-photos-es-a-2",)),)
+    one_is_away = {name: node for name, node in world.members(TWO).items() if name != "photos-es-a-1"}
+    assert make(TWO, emptied(TWO, [], nodes=one_is_away, **dead)).steps == ()
 
 
 def test_masters_go_one_at_a_time():

@@ -213,6 +213,20 @@ def test_an_index_without_copies_by_intent_does_not_stop_a_restart():
 # --- revisions -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("started", "written", "replaced_pods"),
+    [("10:00:00", "10:00:05", ["photos-es-default-2"]), ("10:00:05", "10:00:00", [])],
+)
+def test_a_node_with_the_roles_of_a_spec_that_was_taken_back_is_replaced(started, written, replaced_pods):
+    members = world.members(of())
+    members["photos-es-default-2"] = replace(members["photos-es-default-2"], is_master=False)
+    seen = world.seen(of(), elastic=world.elastic(of(), nodes=members))
+    config = seen.children["ConfigMap", "photos-es-default"]["metadata"]
+    config["managedFields"] = [{"manager": "match-operator", "time": f"2026-01-01T{written}Z"}]
+    seen.pod("photos-es-default-2")["status"]["startTime"] = f"2026-01-01T{started}Z"
+    assert replaced(make(of(), seen)) == replaced_pods
+
+
 def test_nothing_is_replaced_in_the_same_breath_as_a_changed_stateful_set():
     after = of(node_sets(("default", {"config": {"indices.breaker.total.limit": "80%"}})))
     assert replaced(make(after, outdated(of()))) == []
