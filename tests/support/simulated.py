@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
-
 import match_index
 import world
 from match_operator import desired, names, plan
@@ -175,7 +173,7 @@ class World:
         self.children[ref] = live
 
     def _check_founders(self, ref: tuple[str, str], item: Json) -> None:
-        config, before = (_config(i) for i in (item, self.children.get(ref, {})))
+        config, before = (founding.config_of(i) for i in (item, self.children.get(ref, {})))
         if "master" not in config["node.roles"]:
             return
         if FOUNDERS not in config and not self.voters:
@@ -246,7 +244,7 @@ class World:
                 continue
             if name in self.nodes:
                 continue
-            config = _config(sets[name.rpartition("-")[0]])
+            config = founding.config_of(sets[name.rpartition("-")[0]])
             roles = config["node.roles"]
             self._tell_founders(name, tuple(config.get(FOUNDERS, ())))
             self.nodes[name] = Node(f"id-{name}", "8.19.21", "master" in roles, "data" in roles)
@@ -398,11 +396,6 @@ class World:
         aware = (awareness.SETTING, awareness.MARK)
         settings = {name: value for name, value in self.settings.items() if name not in aware}
         return (settings, self.excluded, self.shutdowns)
-
-
-def _config(config_map: Json) -> Json:
-    config: Json = yaml.safe_load(config_map.get("data", {}).get(names.CONFIG_KEY, "{}"))
-    return config
 
 
 def _revision(item: Json) -> str:

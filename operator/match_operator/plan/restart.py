@@ -114,12 +114,11 @@ def _was_misled(pod: Json, seen: Observed) -> bool:
     told = seen.children.get(("ConfigMap", _name(pod).rpartition("-")[0]))
     if node is None or told is None:
         return False
-    roles = founding.config_of(told).get("node.roles")
-    if roles is None or (node.is_master, node.is_data) == ("master" in roles, "data" in roles):
-        return False
     written = max((entry.get("time", "") for entry in told["metadata"].get("managedFields", ())), default="")
-    started: str = pod.get("status", {}).get("startTime", "")
-    return started <= written
+    if pod.get("status", {}).get("startTime", "") > written:
+        return False
+    roles = founding.config_of(told).get("node.roles")
+    return roles is not None and (node.is_master, node.is_data) != ("master" in roles, "data" in roles)
 
 
 def _choose(cluster: MatchCluster, seen: Observed, outdated: list[Json]) -> tuple[list[Json], str]:
