@@ -25,7 +25,8 @@ from match_operator.config import Config
 from match_operator.credentials import Chance
 from match_operator.errors import ElasticsearchError, ForbiddenError, InvalidSpecError
 from match_operator.merge import drifts
-from match_operator.plan import founding, index, membership, refusals, requests, restart, snapshots, steps
+from match_operator.plan import founding, index, membership, refusals, requests, snapshots, steps
+from match_operator.telling import tell
 
 Json = dict[str, Any]
 Key = tuple[str, str]
@@ -329,60 +330,3 @@ def _look(client: ElasticClient, cluster: api.MatchCluster, seen: observed.Obser
 
 def _condition(status: Json, kind: str) -> Json:
     return next((c for c in status.get("conditions", []) if c["type"] == kind), {})
-
-
-def tell(elastic: ElasticClient, step: steps.Step) -> None:
-    """Take a step that concerns Elasticsearch; raises ``ElasticsearchError``."""
-    match step:
-        case steps.ChangeSettings(settings):
-            elastic.change_settings(settings)
-        case steps.Flush():
-            elastic.flush()
-        case steps.PutShutdown(node, node_id):
-            elastic.put_shutdown(node_id, restart.REASON + node)
-        case steps.DropShutdown(_, node_id):
-            elastic.drop_shutdown(node_id)
-        case steps.ExcludeVoter(node):
-            elastic.exclude_voter(node)
-        case steps.DropVotes(node_ids):
-            elastic.drop_votes(node_ids)
-        case steps.AdmitVoters():
-            elastic.admit_voters()
-        case _:
-            _tell_index(elastic, step)
-
-
-def _tell_index(elastic: ElasticClient, step: steps.Step) -> None:
-    match step:
-        case steps.PutTemplate(name, template):
-            elastic.put_template(name, template)
-        case steps.CreateIndex(name, body):
-            elastic.create_index(name, body)
-        case steps.AbandonIndex(alias, source, targets):
-            elastic.abandon_index(alias, source, targets)
-        case steps.AllowWrites(alias, name, target, badges):
-            elastic.allow_writes(alias, name, target, badges)
-        case steps.DropIndex(name):
-            elastic.drop_index(name)
-        case steps.UpdateIndex(name, settings):
-            elastic.update_index(name, settings)
-        case steps.MarkIndex(name, meta):
-            elastic.mark_index(name, meta)
-        case _:
-            _tell_snapshots(elastic, step)
-
-
-def _tell_snapshots(elastic: ElasticClient, step: steps.Step) -> None:
-    match step:
-        case steps.PutRepository(name, body):
-            elastic.snapshots.register(name, body)
-        case steps.TakeSnapshot(repository, name, source, metadata):
-            elastic.snapshots.take(repository, name, source, metadata)
-        case steps.DropSnapshots(repository, surplus):
-            elastic.snapshots.drop(repository, surplus)
-        case steps.RestoreSnapshot(repository, name, source, target, settings):
-            elastic.snapshots.restore(repository, name, source, target, settings)
-        case steps.SwitchIndex(alias, source, target):
-            elastic.switch_index(alias, source, target)
-        case steps.DropReplaced(name):
-            elastic.drop_index(name)

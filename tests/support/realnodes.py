@@ -26,7 +26,7 @@ from match_operator.clients.elastic import ElasticClient
 from match_operator.errors import ElasticsearchError
 from match_operator.observed import Observed
 from match_operator.plan import awareness, membership, steps
-from match_operator.reconcile import tell
+from match_operator.telling import tell
 from simulated import World
 
 USER = 1000

@@ -15,7 +15,7 @@ import world
 from match_operator import desired, names, plan
 from match_operator.api import MatchCluster
 from match_operator.observed import Disk, Elastic, Node, Observed, Shard, Shutdown
-from match_operator.plan import awareness, drain, founding, membership, refusals, restart, steps
+from match_operator.plan import awareness, drain, founding, index_steps, membership, refusals, restart, steps
 
 Json = dict[str, Any]
 BAD_IMAGE = "no-such-image"
@@ -128,11 +128,11 @@ class World:
                 self.children["PersistentVolumeClaim", claim["metadata"]["name"]] = world.claim(
                     claim["metadata"]["name"].removeprefix("data-"), size, size
                 )
-            case steps.PutTemplate(_, body):
+            case index_steps.PutTemplate(_, body):
                 self.template = body
-            case steps.CreateIndex():
+            case index_steps.CreateIndex():
                 self.replicas = self.cluster.index_replicas
-            case steps.UpdateIndex(_, settings):
+            case index_steps.UpdateIndex(_, settings):
                 self._set_replicas(int(settings["number_of_replicas"]))
             case _:
                 self._hear(step)

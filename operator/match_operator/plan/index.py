@@ -10,16 +10,15 @@ from match_operator.desired.migration import Move
 from match_operator.merge import drift
 from match_operator.observed import Elastic, Observed
 from match_operator.plan import membership, ownership
-from match_operator.plan.steps import (
+from match_operator.plan.index_steps import (
     AbandonIndex,
     AllowWrites,
     CreateIndex,
     DropIndex,
-    Problem,
     PutTemplate,
-    Step,
     UpdateIndex,
 )
+from match_operator.plan.steps import Problem, Step
 
 Json = dict[str, Any]
 

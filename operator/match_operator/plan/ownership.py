@@ -11,7 +11,8 @@ from typing import Any
 import match_index
 from match_operator.api import MatchCluster
 from match_operator.observed import Elastic, Observed
-from match_operator.plan.steps import MarkIndex, Problem
+from match_operator.plan.index_steps import MarkIndex
+from match_operator.plan.steps import Problem
 
 Json = dict[str, Any]
 

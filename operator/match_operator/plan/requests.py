@@ -14,14 +14,14 @@ from match_operator import names
 from match_operator.api import MatchCluster
 from match_operator.observed import Elastic, Observed, Repository, Snapshot
 from match_operator.plan import index, ownership, snapshots
-from match_operator.plan.steps import (
+from match_operator.plan.index_steps import (
     DropReplaced,
     MarkIndex,
     RestoreSnapshot,
-    Step,
     SwitchIndex,
     TakeSnapshot,
 )
+from match_operator.plan.steps import Step
 
 Json = dict[str, Any]
 

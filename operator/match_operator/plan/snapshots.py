@@ -18,7 +18,8 @@ from match_operator.credentials import keystore
 from match_operator.desired.elasticsearch import SNAPSHOTS
 from match_operator.merge import drift
 from match_operator.observed import Observed, Repository, Snapshot
-from match_operator.plan.steps import DropSnapshots, PutRepository, Step, TakeSnapshot
+from match_operator.plan.index_steps import DropSnapshots, PutRepository, TakeSnapshot
+from match_operator.plan.steps import Step
 
 Json = dict[str, Any]
 

@@ -7,6 +7,7 @@ import pytest
 import world
 from match_operator.observed import Disk, Shard
 from match_operator.plan import drain
+from match_operator.plan.index_steps import UpdateIndex
 from match_operator.plan.steps import (
     AdmitVoters,
     Apply,
@@ -16,7 +17,6 @@ from match_operator.plan.steps import (
     Remove,
     ReplacePod,
     Shrink,
-    UpdateIndex,
 )
 from world import kept as of
 from world import node_sets

@@ -14,7 +14,8 @@ from match_operator.desired.api import deployment
 from match_operator.desired.migration import Move, job
 from match_operator.errors import ElasticsearchError
 from match_operator.observed import Elastic, Node
-from match_operator.plan.steps import Apply, CreateIndex, MarkIndex, PutTemplate, UpdateIndex
+from match_operator.plan.index_steps import CreateIndex, MarkIndex, PutTemplate, UpdateIndex
+from match_operator.plan.steps import Apply
 from world import external
 from world import kept as of
 

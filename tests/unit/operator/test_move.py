@@ -10,7 +10,8 @@ import world
 from match_operator import names, plan, status
 from match_operator.desired.migration import Move, job
 from match_operator.plan import index
-from match_operator.plan.steps import AbandonIndex, AllowWrites, Apply, CreateIndex, DropIndex, Remove
+from match_operator.plan.index_steps import AbandonIndex, AllowWrites, CreateIndex, DropIndex
+from match_operator.plan.steps import Apply, Remove
 from world import kept as of
 
 Json = dict[str, Any]

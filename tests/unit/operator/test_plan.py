@@ -6,7 +6,8 @@ import match_index
 import world
 from match_operator import plan
 from match_operator.observed import Rewritten, fingerprint
-from match_operator.plan.steps import Apply, CreateIndex, KeepResolved, PutTemplate, Remove, UpdateIndex
+from match_operator.plan.index_steps import CreateIndex, PutTemplate, UpdateIndex
+from match_operator.plan.steps import Apply, KeepResolved, Remove
 from world import kept as of
 from world import node_sets
 from world import plan_for as make

@@ -17,15 +17,15 @@ import world
 from match_operator import names, plan
 from match_operator.observed import Observed, Repository, Snapshot
 from match_operator.plan import requests
-from match_operator.plan.steps import (
+from match_operator.plan.index_steps import (
     AbandonIndex,
     AllowWrites,
     DropReplaced,
     MarkIndex,
     RestoreSnapshot,
-    Step,
     SwitchIndex,
 )
+from match_operator.plan.steps import Step
 
 Json = dict[str, Any]
 CLUSTER = world.kept({"snapshots": {"repository": {"claim": {"name": "backup"}}}})

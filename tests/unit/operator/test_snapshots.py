@@ -15,7 +15,7 @@ from match_operator import names, plan, status
 from match_operator.errors import InvalidSpecError
 from match_operator.observed import Repository, Snapshot
 from match_operator.plan import requests
-from match_operator.plan.steps import (
+from match_operator.plan.index_steps import (
     AbandonIndex,
     DropReplaced,
     DropSnapshots,

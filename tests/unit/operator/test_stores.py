@@ -13,7 +13,8 @@ from match_operator import credentials, desired, names, observed, plan, status
 from match_operator.credentials import Chance
 from match_operator.observed import EPOCH, Observed, Repository
 from match_operator.plan import requests
-from match_operator.plan.steps import Apply, PutRepository
+from match_operator.plan.index_steps import PutRepository
+from match_operator.plan.steps import Apply
 from world import kept as of
 
 Json = dict[str, Any]
