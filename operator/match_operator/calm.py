@@ -5,6 +5,7 @@ and Elasticsearch says the same, all of that would be found as it was left, so a
 Now and then the look is full all the same, should an event have been lost.
 """
 
+import random
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -16,7 +17,9 @@ Json = dict[str, Any]
 Key = tuple[str, str]
 
 RARELY: Final = 5
-"""Times the resync between two looks at what is calm."""
+"""Times the resync between two looks at what is calm, on average."""
+SPREAD: Final = 0.4
+"""Part of that by which one may be longer or shorter: what was made together is not looked at together."""
 QUICK_LOOKS: Final = 5
 """Quick looks before a full one."""
 
@@ -74,3 +77,8 @@ class Calm:
 
 def _fingerprint(elastic: Elastic) -> int:
     return hash(repr(elastic))
+
+
+def long_rest(resync_seconds: float) -> float:
+    """Seconds until the next look at what is calm."""
+    return resync_seconds * RARELY * random.uniform(1 - SPREAD, 1 + SPREAD)  # noqa: S311 - no secret

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from match_operator import access, api, credentials, desired, metrics, names, observed, plan, status, unread
-from match_operator.calm import RARELY, Calm
+from match_operator.calm import Calm, long_rest
 from match_operator.clients import external
 from match_operator.clients.elastic import ElasticClient
 from match_operator.clients.events import Recorder
@@ -76,7 +76,7 @@ class Reconciler:
                 self._answer(requests.orphaned(item))
             return None
         if self.calm.holds(key, body, self._clients.of(key)):
-            return self.config.resync_seconds * RARELY
+            return long_rest(self.config.resync_seconds)
         try:
             cluster = api.from_body(body, self.config)
             seen = self._children(cluster, body)
@@ -104,7 +104,7 @@ class Reconciler:
             and not (cluster.snapshots or known.ending)
         ):
             self.calm.keep(key, body, cluster.index.name, seen.elastic, heard)
-            return self.config.resync_seconds * RARELY
+            return long_rest(self.config.resync_seconds)
         return self._rest(cluster)
 
     def _children(self, cluster: api.MatchCluster, body: Json) -> observed.Observed:

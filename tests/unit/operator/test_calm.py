@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import world
-from match_operator.calm import QUICK_LOOKS, Calm
+from match_operator.calm import QUICK_LOOKS, RARELY, Calm, long_rest
 from match_operator.errors import ElasticsearchError
 from match_operator.observed import Elastic
 
@@ -81,3 +81,10 @@ def test_now_and_then_the_look_is_full_all_the_same(calm: Calm):
 def test_one_that_is_gone_is_forgotten(calm: Calm):
     calm.forget(KEY)
     assert not calm.holds(KEY, BODY, SAME)
+
+
+def test_those_made_together_are_not_looked_at_together():
+    rests = sorted(long_rest(60) for _ in range(1000))
+    busiest = max(sum(start <= r < start + 60 for r in rests) for start in rests)
+    assert busiest < 400
+    assert sum(rests) / len(rests) == pytest.approx(60 * RARELY, rel=0.1)
