@@ -1,8 +1,9 @@
 """Settled MatchClusters over an external Elasticsearch, of which there may be thousands, looked at cheaply.
 
 A full look lists every kind of child. Where no event came since the last one, the MatchCluster is the same
-and Elasticsearch says the same, all of that would be found as it was left, so a few questions are enough.
-Now and then the look is full all the same, should an event have been lost.
+and Elasticsearch says the same of its index, nearly all of that would be found as it was left, so a few
+questions are enough. Now and then the look is full all the same: an event may have been lost, or the index
+template changed by somebody else.
 """
 
 import random
@@ -11,7 +12,7 @@ from typing import Any, Final
 
 from match_operator.clients.elastic import ElasticClient
 from match_operator.errors import ElasticsearchError
-from match_operator.observed import Elastic
+from match_operator.observed import Elastic, Glance
 
 Json = dict[str, Any]
 Key = tuple[str, str]
@@ -52,7 +53,8 @@ class Calm:
 
     def keep(self, key: Key, body: Json, alias: str, elastic: Elastic, heard: int) -> None:
         """Remember one that needs nothing."""
-        self._left[key] = _Left(body["metadata"]["resourceVersion"], alias, _fingerprint(elastic), heard)
+        version, said = body["metadata"]["resourceVersion"], _fingerprint(elastic.glance)
+        self._left[key] = _Left(version, alias, said, heard)
 
     def holds(self, key: Key, body: Json, client: ElasticClient | None) -> bool:
         """Whether one is as it was left; asks Elasticsearch."""
@@ -62,7 +64,7 @@ class Calm:
         if left.version != body["metadata"]["resourceVersion"] or left.heard != self.heard(key):
             return False
         try:
-            same = _fingerprint(client.observe(left.alias)) == left.elastic
+            same = _fingerprint(client.glance(left.alias)) == left.elastic
         except ElasticsearchError:
             return False
         if same:
@@ -75,8 +77,8 @@ class Calm:
         self._heard.pop(key, None)
 
 
-def _fingerprint(elastic: Elastic) -> int:
-    return hash(repr(elastic))
+def _fingerprint(glance: Glance) -> int:
+    return hash(repr(glance))
 
 
 def long_rest(resync_seconds: float) -> float:

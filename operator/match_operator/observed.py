@@ -101,6 +101,16 @@ class Repository:
 
 
 @dataclass(frozen=True, slots=True)
+class Glance:
+    """What of an Elasticsearch concerns one collection most; each field is ``Elastic``'s."""
+
+    health: str
+    indices: Mapping[str, Json]
+    spare: Mapping[str, Json]
+    documents: int
+
+
+@dataclass(frozen=True, slots=True)
 class Elastic:
     """An Elasticsearch cluster that answered."""
 
@@ -145,6 +155,11 @@ class Elastic:
     """The repository that the spec names; None where it names none."""
     restored: Mapping[str, bool] = field(default_factory=dict)
     """By name of index into which a snapshot is restored: whether all its shards are there."""
+
+    @property
+    def glance(self) -> Glance:
+        """What a glance would have seen."""
+        return Glance(self.health, self.indices, self.spare, self.documents)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ import match_index
 from apiserver import Bench
 from labcluster import elasticsearch
 from labcluster.progress import LabError
+from match_operator.access import Access
+from match_operator.clients.external import connect
 from match_operator.reconcile import Reconciler
 from match_service.errors import StoreUnavailableError
 from match_service.store.elastic import ElasticStore
@@ -61,6 +63,19 @@ def owner(client: Elasticsearch, alias: str) -> Json:
     [index] = client.indices.get(index=alias).body.values()
     found: Json = index["mappings"]["_meta"]["match"]["owner"]
     return found
+
+
+def test_a_glance_sees_what_a_full_look_sees_of_the_index(bench: Bench, client: Elasticsearch, name: str):
+    ours = connect(Access(elasticsearch.shared_node(), external=True))
+    empty = ours.glance(name)
+    assert empty == ours.observe(name).glance
+    bench.apply(spec(name))
+    look(bench)
+    made = ours.glance(name)
+    assert made == ours.observe(name).glance != empty
+    ElasticStore.connect(elasticsearch.shared_node(), name, manage_index=False).add(record("a.jpg", 1))
+    client.indices.refresh(index=name)
+    assert ours.glance(name) == ours.observe(name).glance != made
 
 
 def test_template_index_alias_and_api_are_made_and_nothing_else(

@@ -13,7 +13,7 @@ from typing import Any
 import world
 from match_operator.api import MatchCluster
 from match_operator.errors import ElasticsearchError
-from match_operator.observed import Elastic
+from match_operator.observed import Elastic, Glance
 from match_operator.reconcile import Reconciler
 
 Json = dict[str, Any]
@@ -32,6 +32,9 @@ class ToyElastic:
         if self.there is None:
             raise ElasticsearchError("does not answer")
         return self.there
+
+    def glance(self, alias: str) -> Glance:
+        return self.observe(alias).glance
 
     def close(self) -> None:
         pass

@@ -12,7 +12,7 @@ from match_operator.access import Access
 from match_operator.clients import snapshots as archive
 from match_operator.clients.reasons import translated
 from match_operator.errors import ElasticsearchError
-from match_operator.observed import Disk, Elastic, Json, Node, Repository, Shard, Shutdown
+from match_operator.observed import Disk, Elastic, Glance, Json, Node, Repository, Shard, Shutdown
 
 TIMEOUT: Final = 5.0
 """Seconds for one look; a reconcile tries again, so waiting longer only delays the status."""
@@ -40,10 +40,17 @@ class ElasticClient:
         with translated():
             return self._observe(alias)
 
+    def glance(self, alias: str) -> Glance:
+        """A small part of ``observe``, for three requests; raises ``ElasticsearchError``."""
+        with translated():
+            health = self._health(alias)
+            indices, spare = self._indices(alias)
+            return Glance(health["status"], indices, spare, self._documents(alias, indices))
+
     def _observe(self, alias: str) -> Elastic:
         client = self._client
         info = client.info()
-        health = client.cluster.health(timeout="1s", master_timeout="2s")
+        health = self._health(alias)
         members: Any = client.cat.nodes(
             h="name,id,version,node.role,master", full_id=True, format="json", master_timeout="2s"
         )
@@ -71,6 +78,9 @@ class ElasticClient:
             unassigned=self._unassigned(shards) if not health["initializing_shards"] else "",
             stuck=self._stuck(settings["persistent"], shards) if not health["relocating_shards"] else "",
         )
+
+    def _health(self, _alias: str) -> Any:
+        return self._client.cluster.health(timeout="1s", master_timeout="2s")
 
     def put_template(self, name: str, body: Json) -> None:
         """Create or replace a composable index template."""
@@ -198,11 +208,14 @@ class ElasticClient:
         return {
             "template": self._template(match_index.template_name(alias)),
             "indices": indices,
-            "documents": count(index=alias)["count"] if indices else 0,
+            "documents": self._documents(alias, indices),
             "review": bool(self._client.indices.exists(index=match_index.review_index(alias))),
             "spare": spare,
             "copied": count(index=max(spare), ignore_unavailable=True)["count"] if spare else 0,
         }
+
+    def _documents(self, alias: str, indices: Mapping[str, Json]) -> int:
+        return int(self._client.count(index=alias)["count"]) if indices else 0
 
     def _indices(self, alias: str) -> tuple[dict[str, Json], dict[str, Json]]:
         """Indices behind the alias (or of its name), and backing indices that are not."""

@@ -31,7 +31,7 @@ class ExternalClient(ElasticClient):
     def _observe(self, alias: str) -> Elastic:
         client = self._client
         info = client.info()
-        health = client.cluster.health(index=f"{alias}-00*", timeout="1s", master_timeout="2s")
+        health = self._health(alias)
         members: Any = client.cat.nodes(
             h="name,id,version,node.role", full_id=True, format="json", master_timeout="2s"
         )
@@ -44,6 +44,9 @@ class ExternalClient(ElasticClient):
             **self._collection(alias),
             unassigned=self._why(alias) if health["unassigned_shards"] else "",
         )
+
+    def _health(self, alias: str) -> Any:
+        return self._client.cluster.health(index=f"{alias}-00*", timeout="1s", master_timeout="2s")
 
     def _why(self, alias: str) -> str:
         """Why a copy of our index goes nowhere."""

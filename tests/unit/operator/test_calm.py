@@ -8,7 +8,7 @@ import pytest
 import world
 from match_operator.calm import QUICK_LOOKS, RARELY, Calm, long_rest
 from match_operator.errors import ElasticsearchError
-from match_operator.observed import Elastic
+from match_operator.observed import Elastic, Glance
 
 KEY = ("lab", "photos")
 BODY = world.body(world.external(), resourceVersion="7")
@@ -21,11 +21,11 @@ class Answering:
     def __init__(self, elastic: Elastic | None) -> None:
         self.elastic = elastic
 
-    def observe(self, alias: str) -> Elastic:
+    def glance(self, alias: str) -> Glance:
         assert alias == "images"
         if self.elastic is None:
             raise ElasticsearchError("it does not answer")
-        return self.elastic
+        return self.elastic.glance
 
 
 SAME: Any = Answering(AS_IT_WAS)
