@@ -204,14 +204,13 @@ class ElasticClient:
     def _collection(self, alias: str) -> dict[str, Any]:
         """What of ``Elastic`` is about the collection: template, indices and how many images they hold."""
         indices, spare = self._indices(alias)
-        count = self._client.count
         return {
             "template": self._template(match_index.template_name(alias)),
             "indices": indices,
             "documents": self._documents(alias, indices),
             "review": bool(self._client.indices.exists(index=match_index.review_index(alias))),
             "spare": spare,
-            "copied": count(index=max(spare), ignore_unavailable=True)["count"] if spare else 0,
+            "copied": self._client.count(index=max(spare), ignore_unavailable=True)["count"] if spare else 0,
         }
 
     def _documents(self, alias: str, indices: Mapping[str, Json]) -> int:
